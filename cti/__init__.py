@@ -1,0 +1,1 @@
+"""What happens now: calls, agents, desks, and the ports that reach them."""

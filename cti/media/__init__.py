@@ -1,0 +1,1 @@
+"""The media plane: worker processes that carry, bridge, play and record audio."""

@@ -1,0 +1,1 @@
+"""Dialling out by itself: pacing, windows, campaigns."""

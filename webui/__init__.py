@@ -1,0 +1,1 @@
+"""The web pages: one folder a noun, its handlers and templates side by side."""
