@@ -56,8 +56,11 @@ case $what in
     *) fail "what to set up is run or test, not $what" ;;
 esac
 echo "ramal: installing the pinned dependencies"
-.venv/bin/python -m pip install --quiet --constraint requirements.lock --editable ".$extras" ||
-    fail "the dependencies could not be installed: see pip's message above"
+log=.venv/install.log
+.venv/bin/python -m pip install --constraint requirements.lock --editable ".$extras" >"$log" 2>&1 || {
+    grep -E '^ERROR' "$log" >&2 || tail -n 5 "$log" >&2
+    fail "the dependencies could not be installed; the whole of pip's report is in $log"
+}
 
 touch .venv/.installed
 [ "$what" = run ] || touch .venv/.installed-tests
