@@ -96,6 +96,7 @@ class Settings:
         secret=True,
     )
     demo_customers: bool = switch(True)
+    demo_trunk_port: int = port(5070)  # where the simulated customers answer and call from
 
     # The floor
     local_area_code: str = setting("11", "a Brazilian area code such as 11", AREA_CODES.__contains__)
