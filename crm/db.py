@@ -1,0 +1,5 @@
+"""The connection to PostgreSQL."""
+
+import asyncpg
+
+Db = asyncpg.Pool
