@@ -1,0 +1,217 @@
+"""How a page is drawn: the templates in each language, and what every one of them is told."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from gettext import NullTranslations
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import jinja2
+from aiohttp import web
+from markupsafe import Markup, escape
+
+from config import Settings
+from crm import numbers, users
+from crm.refused import Refused
+from crm.users import User
+from webui import i18n
+from webui.i18n import N_
+from webui.icons import icon
+
+HERE = Path(__file__).parent
+ZONE = ZoneInfo("America/Sao_Paulo")  # until the browser rewrites a <time> in its own zone
+
+SETTINGS = web.AppKey("settings", Settings)
+DB = web.AppKey("db", Any)
+FLOOR = web.AppKey("floor", Any)
+HISTORY = web.AppKey("history", Any)
+SIP = web.AppKey("sip", Any)
+PERFORM: web.AppKey[Callable[..., Awaitable[dict]]] = web.AppKey("perform")
+TEMPLATES = web.AppKey("templates", Mapping[str, jinja2.Environment])
+WORDS = web.AppKey("words", Mapping[str, NullTranslations])
+
+
+@dataclass(frozen=True)
+class Place:
+    """One entry of the navigation: where it leads, what it is called, and who may go there."""
+
+    path: str
+    name: str
+    icon: str
+    right: str
+
+
+PLACES = (
+    Place("/desk", N_("Desk"), "headset", "take_calls"),
+    Place("/wallboard", N_("Wallboard"), "wall", "watch_wall"),
+    Place("/tabulations", N_("Tabulations"), "form", "see_tabulations"),
+    Place("/recordings", N_("Recordings"), "wave", "hear_recordings"),
+    Place("/queues", N_("Queues"), "queue", "administer"),
+    Place("/users", N_("Users"), "users", "administer"),
+    Place("/audit", N_("Audit"), "history", "audit"),
+)
+ROLES = {
+    "administrator": N_("Administrator"),
+    "supervisor": N_("Supervisor"),
+    "agent": N_("Agent"),
+    "back_office": N_("Back office"),
+    "auditor": N_("Auditor"),
+}
+
+
+def render(request: web.Request, template: str, *, status: int = 200, **context: Any) -> web.Response:
+    """The whole page for this reader, in their language; never kept by a cache on the way."""
+    return web.Response(text=fragment(request, template, **context), content_type="text/html", status=status)
+
+
+def fragment(request: web.Request, template: str, **context: Any) -> str:
+    """The HTML of one template for this reader, as `render` sends it and as a live region is replaced by."""
+    pages = request.app[TEMPLATES][language(request)]
+    return pages.get_template(template).render(
+        request=request,
+        user=request.get("user"),
+        csrf=request.get("csrf", ""),
+        language=language(request),
+        theme=theme(request),
+        here=request.path,
+        places=places(request.get("user")),
+        **context,
+    )
+
+
+def language(request: web.Request) -> str:
+    """Which language this reader reads: their own when logged in, else chosen, else the browser's."""
+    user = request.get("user")
+    if user is not None and user.language in i18n.LANGUAGES:
+        return user.language
+    accept = request.headers.get("Accept-Language", "")
+    return i18n.language_of(request.cookies.get("ramal_language"), accept, request.app[SETTINGS].language)
+
+
+def words(request: web.Request) -> Callable[[str], str]:
+    """gettext of this reader: `_ = words(request)`."""
+    return request.app[WORDS][language(request)].gettext
+
+
+def said(request: web.Request, refused: Refused) -> str:
+    """A refusal in this reader's language."""
+    template = words(request)(refused.template)
+    return template.format(**refused.values) if refused.values else template
+
+
+def theme(request: web.Request) -> str:
+    chosen = request.cookies.get("ramal_theme", "")
+    return chosen if chosen in ("light", "dark") else "auto"
+
+
+def places(user: User | None) -> list[Place]:
+    return [place for place in PLACES if user is not None and users.can(user, place.right)]
+
+
+def home(user: User) -> str:
+    """Where this person starts: agents at the desk, supervisors at the wall, others at the tabulations."""
+    mine = [place.path for place in places(user)]
+    if user.role == "agent" and "/desk" in mine:
+        return "/desk"
+    return next((path for path in mine if path != "/desk"), mine[0] if mine else "/profile")
+
+
+def environment(language: str, catalogue: NullTranslations) -> jinja2.Environment:
+    """One language's templates: autoescaped, undefined names are errors, the filters below."""
+    pages = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.install_gettext_translations(catalogue, newstyle=True)  # type: ignore[attr-defined]
+    pages.globals.update(
+        icon=icon, asset=asset, roles=ROLES, languages=i18n.LANGUAGES, clock_now=lambda: datetime.now(UTC)
+    )
+    pages.filters.update(
+        phone=phone,
+        duration=duration,
+        seconds=spoken_seconds,
+        moment=moment,
+        clock=clock,
+        day=day,
+        since=since,
+    )
+    return pages
+
+
+_assets: dict[str, str] = {}
+
+
+def asset(path: str) -> str:
+    """Address of a file under static/ with its checksum, so that browsers keep it for good."""
+    if path not in _assets:
+        _assets[path] = sha256((HERE / "static" / path).read_bytes()).hexdigest()[:12]
+    return f"/static/{path}?v={_assets[path]}"
+
+
+def phone(number: str | None) -> Markup:
+    """A number in national format that is copied as E.164; extensions stay as they are."""
+    if not number:
+        return Markup("")
+    shown = numbers.display(number)
+    return Markup('<span class="phone" data-copy="{}">{}</span>').format(number, shown)
+
+
+def duration(seconds: float | None) -> str:
+    """0:48, 12:05 or 1:02:33 of a length in seconds; a dash when there is none."""
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def spoken_seconds(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{int(seconds)} s"
+
+
+def moment(at: datetime | str | None) -> Markup:
+    """Date and time; the browser shows it in its own zone, and relative when it is recent."""
+    return _time(at, "moment", "%d/%m/%Y %H:%M")
+
+
+def clock(at: datetime | str | None) -> Markup:
+    """Time of day, hours and minutes."""
+    return _time(at, "clock", "%H:%M")
+
+
+def day(at: datetime | date | str | None) -> Markup:
+    return _time(at, "day", "%d/%m/%Y")
+
+
+def since(at: datetime | str | None) -> Markup:
+    """A counter of the time passed since then, moved by the browser each second."""
+    if not at:
+        return Markup('<span class="number">–</span>')
+    then = _when(at)
+    passed = duration(max(0, (datetime.now(UTC) - then).total_seconds()))
+    return Markup('<time class="number" data-since="{}" datetime="{}">{}</time>').format(
+        then.isoformat(), then.isoformat(), passed
+    )
+
+
+def _time(at: datetime | date | str | None, kind: str, form: str) -> Markup:
+    if not at:
+        return Markup("–")
+    if isinstance(at, date) and not isinstance(at, datetime):
+        return escape(at.strftime(form))
+    then = _when(at)
+    return Markup('<time class="number" data-time="{}" datetime="{}">{}</time>').format(
+        kind, then.isoformat(), then.astimezone(ZONE).strftime(form)
+    )
+
+
+def _when(at: Any) -> datetime:
+    then = at if isinstance(at, datetime) else datetime.fromisoformat(at)
+    return then if then.tzinfo else then.replace(tzinfo=UTC)
