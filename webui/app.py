@@ -1,7 +1,8 @@
 """The web application: everything the browser asks for, on what the server already built.
 
 How a noun's pages plug in: a folder `webui/<noun>/` holds `__init__.py`, `pages.py` and its templates.
-`pages.py` has `routes = web.RouteTableDef()`; NOUNS below names the folder. A handler reads:
+`pages.py` has `routes = web.RouteTableDef()`; NOUNS below names the folder. What a noun keeps
+running is `alongside(app)`, an async generator as for `cleanup_ctx`. A handler reads:
 
     @routes.get("/queues")
     @require("administer")  # webui/auth.py; the right of crm.users.can
@@ -35,7 +36,19 @@ from webui.auth import Handler
 
 log = logging.getLogger(__name__)
 
-NOUNS = ("login", "profile", "desk", "wallboard", "tabulations", "recordings", "users", "queues", "audit")
+NOUNS = (
+    "login",
+    "profile",
+    "desk",
+    "wallboard",
+    "tabulations",
+    "recordings",
+    "contacts",
+    "queues",
+    "layouts",
+    "users",
+    "audit",
+)
 FORM_BYTES_MAX = 1 << 20
 HEADERS = {
     "Content-Security-Policy": (
@@ -83,7 +96,10 @@ def build(
     app.router.add_static("/static/", page.HERE / "static")
     for noun in NOUNS:
         if (page.HERE / noun / "pages.py").exists():
-            app.router.add_routes(importlib.import_module(f"webui.{noun}.pages").routes)
+            pages = importlib.import_module(f"webui.{noun}.pages")
+            app.router.add_routes(pages.routes)
+            if hasattr(pages, "alongside"):
+                app.cleanup_ctx.append(pages.alongside)
     return app
 
 

@@ -49,7 +49,9 @@ PLACES = (
     Place("/wallboard", N_("Wallboard"), "wall", "watch_wall"),
     Place("/tabulations", N_("Tabulations"), "form", "see_tabulations"),
     Place("/recordings", N_("Recordings"), "wave", "hear_recordings"),
+    Place("/contacts", N_("Contacts"), "card", "see_contacts"),
     Place("/queues", N_("Queues"), "queue", "administer"),
+    Place("/layouts", N_("Layouts"), "edit", "administer"),
     Place("/users", N_("Users"), "users", "administer"),
     Place("/audit", N_("Audit"), "history", "audit"),
 )
