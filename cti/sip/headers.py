@@ -10,14 +10,14 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
-from cti.sip.uri import HOST, BadUri, Uri
+from cti.sip.uri import HOST, Uri
 
 Params = Mapping[str, str | None]
 NO_PARAMS: Params = MappingProxyType({})
 
 TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]+"
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
-_PARAMS = rf'(;(?:[^,<>"]|{_QUOTED})*)?'
+_QUOTED = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+_PARAMS = rf'(;[^,<>"]*(?:{_QUOTED}[^,<>"]*)*)?'
 
 _TOKEN = re.compile(TOKEN)
 _VIA = re.compile(
@@ -25,15 +25,16 @@ _VIA = re.compile(
     rf"[ \t]+({HOST})(?:[ \t]*:[ \t]*([0-9]{{1,5}}))?[ \t]*{_PARAMS}",
     re.IGNORECASE | re.DOTALL,
 )
+_VIA_AS_USUAL = re.compile(rf"SIP/2\.0/([A-Z]+) ({HOST})(?::([0-9]{{1,5}}))?(;[^,<>\"\s]*)?")
 _NAME_ADDR = re.compile(
-    r'(?:("(?:[^"\\]|\\.)*")[ \t]*|((?:[A-Za-z0-9\-.!%*_+`\'~ \t]|[^\x00-\x7f])*))'
+    rf"(?:({_QUOTED})[ \t]*|([A-Za-z0-9\-.!%*_+`'~ \t\x80-\U0010ffff]*))"
     rf'<([A-Za-z][A-Za-z0-9+.\-]*:[^<>"\s]+)>[ \t]*{_PARAMS}',
     re.DOTALL,
 )
 _ADDR_SPEC = re.compile(rf'([A-Za-z][A-Za-z0-9+.\-]*:[^<>"\s;?,]+)[ \t]*{_PARAMS}', re.DOTALL)
 _PARAM = re.compile(rf"[ \t]*;[ \t]*({TOKEN})(?:[ \t]*=[ \t]*([^\s;\"]+|{_QUOTED}))?[ \t]*", re.DOTALL)
 _CSEQ = re.compile(rf"([0-9]{{1,12}})[ \t]+({TOKEN})")
-_ELEMENT = re.compile(rf'(?:[^,"<]|{_QUOTED}|<[^>]*>)+', re.DOTALL)
+_ELEMENT = re.compile(rf'[^,"<]*(?:(?:{_QUOTED}|<[^>]*>)[^,"<]*)*', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 COMPACT = {  # RFC 3261 section 20, RFC 3515, 3892, 4028, 3841, 6665, 8224
@@ -110,10 +111,7 @@ class CSeq(NamedTuple):
     @staticmethod
     def parse(text: str) -> "CSeq":
         """Raises BadHeader, also for a number of 2**31 and above (RFC 3261 section 8.1.1.5)."""
-        found = _CSEQ.fullmatch(text)
-        if found is None or (number := int(found[1])) >= 1 << 31:
-            raise BadHeader(f"CSeq: {text[:80]!r}")
-        return CSeq(number, found[2])
+        return _usual_cseq(text) if len(text) < 24 else _cseq(text)
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"
@@ -177,6 +175,18 @@ class Address:
 
     def __hash__(self) -> int:
         return hash((self.display, self.spec))
+
+
+@lru_cache(maxsize=1024)
+def _usual_cseq(text: str) -> CSeq:
+    return _cseq(text)
+
+
+def _cseq(text: str) -> CSeq:
+    found = _CSEQ.fullmatch(text)
+    if found is None or (number := int(found[1])) >= 1 << 31:
+        raise BadHeader(f"CSeq: {text[:80]!r}")
+    return CSeq(number, found[2])
 
 
 def parse_params(text: str) -> Params:
@@ -253,18 +263,9 @@ def header_name(text: str) -> str:
     return COMPACT.get(name, name)
 
 
-@lru_cache(maxsize=1024)
 def canonical_name(name: str) -> str:
     """How a header's name is written on the wire: as in its RFC, or Like-This."""
     return CANONICAL.get(name) or "-".join([part.capitalize() for part in name.split("-")])
-
-
-def bad_uri(text: str) -> bool:
-    try:
-        Uri.parse(text)
-    except BadUri:
-        return True
-    return False
 
 
 def _port(text: str) -> int:

@@ -17,12 +17,12 @@ from cti.sip.headers import (
     BadHeader,
     CSeq,
     Via,
-    bad_uri,
     canonical_name,
     header_name,
     is_token,
     split_list,
 )
+from cti.sip.uri import BadUri, Uri
 
 HEAD_BYTES_MAX = 32 * 1024
 BODY_BYTES_MAX = 64 * 1024
@@ -196,7 +196,13 @@ class Message:
         if self._contact is None:
             value = self.get("contact")
             if value is not None and value != "*":
-                self._contact = self.addresses("contact")[0]
+                if "," in value or not value:
+                    self._contact = self.addresses("contact")[0]
+                else:
+                    try:
+                        self._contact = Address.parse(value)
+                    except BadHeader as error:
+                        self._bad(error)
         return self._contact
 
     def addresses(self, name: str) -> list[Address]:
@@ -455,25 +461,26 @@ def validate(message: Request | Response) -> None:
     for name in _REQUIRED:
         if not first.get(name):
             message._bad(f"{CANONICAL[name]} is missing")
-    cseq = message.cseq
-    for address in (message.from_, message.to):
-        if bad_uri(address.spec):
-            message._bad(f"not a URI: {address.spec[:80]!r}")
-    via = message.via
-    del via
-    if "contact" in first and first["contact"] != "*":
+    try:
+        cseq = message.cseq
+        message.via, message.from_.uri, message.to.uri, message.max_forwards  # noqa: B018  (they raise)
+        if "contact" in first:
+            _check_contacts(message)
+        if isinstance(message, Request):
+            if cseq.method != message.method:
+                message._bad(f"CSeq says {cseq.method[:40]!r}, the request is {message.method[:40]!r}")
+            if Uri.parse(message.uri).headers:
+                message._bad("a Request-URI may not carry headers")  # RFC 3261 section 19.1.1, table 1
+    except BadUri as error:
+        message._bad(error)
+
+
+def _check_contacts(message: Request | Response) -> None:
+    if (contact := message.contact) is not None:
+        contact.uri  # noqa: B018  (it raises)
+    if len(lines := message.get_all("contact")) > 1 or "," in lines[0]:
         for address in message.addresses("contact"):
-            if bad_uri(address.spec):
-                message._bad(f"not a URI: {address.spec[:80]!r}")
-    if "max-forwards" in first:
-        message.max_forwards  # noqa: B018  (raises)
-    if isinstance(message, Request):
-        if cseq.method != message.method:
-            message._bad(f"CSeq says {cseq.method[:40]!r}, the request is {message.method[:40]!r}")
-        if bad_uri(message.uri):
-            message._bad(f"Request-URI: {message.uri[:80]!r}")
-        if "?" in message.uri and message.uri.lower().startswith("sip"):
-            message._bad("a Request-URI may not carry headers")  # RFC 3261 section 19.1.1, table 1
+            address.uri  # noqa: B018  (it raises)
 
 
 def _refuse_repeated(message: Request | Response) -> None:

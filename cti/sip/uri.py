@@ -41,7 +41,7 @@ class Uri:
     @staticmethod
     def parse(text: str) -> "Uri":
         """Raises BadUri. Parameter names and the host come back in small letters."""
-        return _parse(text)
+        return _remembered(text) if len(text) < 200 else _parse(text)
 
     @property
     def transport(self) -> str:
@@ -67,6 +67,10 @@ class Uri:
 
 
 @lru_cache(maxsize=4096)
+def _remembered(text: str) -> Uri:
+    return _parse(text)
+
+
 def _parse(text: str) -> Uri:
     found = _SCHEME.fullmatch(text)
     if found is None:
