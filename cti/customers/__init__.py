@@ -1,0 +1,7 @@
+"""Simulated customers over real SIP and RTP, for the demo and for the tests."""
+
+from cti.customers.people import Customers
+from cti.customers.sounds import SILENCE, Sound, machine, share, tone, voice
+from cti.customers.telephone import CustomerCall, Telephone
+
+__all__ = ["SILENCE", "CustomerCall", "Customers", "Sound", "Telephone", "machine", "share", "tone", "voice"]
