@@ -55,7 +55,15 @@ class ToolbarClient:
     {"event": "Resynchronised", "snapshot": ...} in their place.
     """
 
-    def __init__(self, host: str, port: int = PORT, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int = PORT,
+        *,
+        tls: ssl.SSLContext | None = None,
+        ping_seconds: float = PING_SECONDS,
+        events_kept: int = EVENTS_KEPT,
+    ) -> None:
         self.host = host
         self.port = port
         self.snapshot: Message = {}
@@ -64,6 +72,8 @@ class ToolbarClient:
         self.connected = False
         self.resynchronised = False
         self._tls = tls
+        self._ping_seconds = ping_seconds
+        self._events_kept = events_kept
         self._user = ""
         self._password = ""
         self._next_id = 1
@@ -217,7 +227,7 @@ class ToolbarClient:
 
     async def _ping(self) -> None:
         while True:
-            await asyncio.sleep(PING_SECONDS)
+            await asyncio.sleep(self._ping_seconds)
             await self._ask("Ping", {})
 
     async def _ask(self, verb: str, arguments: Message) -> Message:
@@ -242,8 +252,8 @@ class ToolbarClient:
         self._keep(event)
 
     def _keep(self, event: Message) -> None:
-        """A reader who is EVENTS_KEPT behind starts anew from the snapshot, as after a long absence."""
-        if len(self._events) >= EVENTS_KEPT:
+        """A reader who is `events_kept` behind starts anew from the snapshot, as after a long absence."""
+        if len(self._events) >= self._events_kept:
             self._events.clear()
             self.resynchronised = True
             event = {"event": RESYNCHRONISED, "snapshot": self.snapshot}
@@ -266,7 +276,7 @@ def result(answer: Message) -> Message:
 
 
 def applied(snapshot: Message, event: Message) -> Message:
-    """The snapshot after an event of the stream, by the rules of docs/cti-protocol.md, "Keeping a snapshot"."""
+    """The snapshot after an event of the stream; docs/cti-protocol.md gives the rules."""
     after = snapshot | {"seq": event["seq"]} | {part: event[part] for part in PARTS if part in event}
     call, form = snapshot.get("call"), snapshot.get("form")
     match event:

@@ -223,6 +223,7 @@ async def perform(
             return server.wall.watch(connection, bool(arguments.get("on", True)))
         case str():
             rest = {name: value for name, value in arguments.items() if name != "id"}
+            assert connection.desk is not None  # it is open and logged in
             return await server.perform(server.floor, connection.desk, verb, rest)
         case _:
             raise Refused("A request needs a verb.", code="bad_argument")

@@ -17,7 +17,7 @@ from tests.fakes.desk import FakeCommands, FakeFloor, FakeUsers, user
 async def until(condition, seconds=30.0):
     """Waits until it holds; fails with its source line when it never does."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
