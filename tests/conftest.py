@@ -1,0 +1,114 @@
+"""What tests stand on: a real PostgreSQL and a real Valkey, a fresh database for each test file."""
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from config import Settings
+from crm import embedded
+from crm.db import Db, connect, migrate
+
+
+@dataclass(frozen=True)
+class Servers:
+    postgres: str  # URL of the database "ramal", migrated, that no test writes to
+    valkey: str
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """Started once; TEST_DATABASE_URL names another PostgreSQL, such as an older version."""
+    with tempfile.TemporaryDirectory(prefix="ramal-test-", ignore_cleanup_errors=True) as folder:
+        os.chmod(folder, 0o755)  # as root the servers run as somebody else
+        outside = os.environ.get("TEST_DATABASE_URL", "")
+        settings = replace(Settings(), data=Path(folder), database_url=outside)
+        with asyncio.Runner() as runner:
+            stack = contextlib.AsyncExitStack()
+            try:
+                yield runner.run(start(stack, settings))
+            finally:
+                runner.run(stack.aclose())
+
+
+async def start(stack: contextlib.AsyncExitStack, settings: Settings) -> Servers:
+    postgres = await stack.enter_async_context(embedded.postgres(settings))
+    valkey = await stack.enter_async_context(embedded.valkey(settings))
+    db = await connect(postgres)
+    await migrate(db)
+    await db.close()
+    return Servers(postgres, valkey)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(servers: Servers) -> str:
+    return servers.postgres
+
+
+@pytest.fixture(scope="session")
+def valkey_url(servers: Servers) -> str:
+    return servers.valkey
+
+
+@pytest.fixture(scope="module")
+def database_url(postgres_url: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL of a migrated database for one test file."""
+    name = "test_" + request.module.__name__.rpartition(".")[2][-40:].lower() + f"_{os.getpid()}"
+    with copied(postgres_url, name) as url:
+        yield url
+
+
+@pytest.fixture
+def fresh_database_url(postgres_url: str) -> Iterator[str]:
+    """URL of a migrated database for one test."""
+    with copied(postgres_url, f"fresh_{os.getpid()}") as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def db(database_url: str) -> AsyncIterator[Db]:
+    """A pool on the test file's database."""
+    pool = await connect(database_url)
+    yield pool
+    await pool.close()
+
+
+@pytest_asyncio.fixture
+async def fresh_db(fresh_database_url: str) -> AsyncIterator[Db]:
+    """A pool on a database only this test sees."""
+    pool = await connect(fresh_database_url)
+    yield pool
+    await pool.close()
+
+
+@contextlib.contextmanager
+def copied(template_url: str, name: str) -> Iterator[str]:
+    template = urlsplit(template_url).path.strip("/")
+    maintenance = beside(template_url, "postgres")
+    asyncio.run(execute(maintenance, f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
+    try:
+        yield beside(template_url, name)
+    finally:
+        asyncio.run(execute(maintenance, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+
+
+def beside(url: str, database: str) -> str:
+    """The URL of another database of the same server."""
+    head, mark, query = url.partition("?")
+    return f"{head.rpartition('/')[0]}/{database}{mark}{query}"
+
+
+async def execute(url: str, sql: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
