@@ -29,7 +29,7 @@ RETRY_SECONDS_MAX = 5.0
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 EVENTS_KEPT = 10_000
 RESYNCHRONISED = "Resynchronised"
-PARTS = ("agent", "station", "call", "customer", "form", "queues", "directory")
+PARTS = ("agent", "station", "call", "customer", "form", "queues")
 """The parts of the snapshot which an event may bring anew."""
 
 
@@ -284,6 +284,9 @@ def applied(snapshot: Message, event: Message) -> Message:
             after |= {"call": None, "customer": None}
             if form is not None and form["call"] == call["id"]:
                 after["form"] = None
+        case {"event": "DirectoryChanged", "directory": changes}:
+            directory = {entry["extension"]: entry for entry in [*snapshot["directory"], *changes]}
+            after["directory"] = list(directory.values())
         case {"event": "FormSaved", "call": str(saved)}:
             after["call"] = call
             if form is not None and form["call"] == saved:

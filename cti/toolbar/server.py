@@ -82,7 +82,7 @@ class ToolbarServer:
         self.idle_seconds = idle_seconds
         self.login_delay_seconds = login_delay_seconds
         self.encoder = Encoder()
-        self.wall = Wall(floor, self.encoder)
+        self.wall = Wall(floor)
         self.connections: set[Connection] = set()
         self.dropped_slow = 0
         self._connections_max = connections_max
@@ -220,7 +220,11 @@ async def perform(
         case "Watch":
             if not can(user, "watch_wall"):
                 raise Refused("You may not watch the wallboard.", code="not_allowed")
-            return server.wall.watch(connection, bool(arguments.get("on", True)))
+            if arguments.get("on", True):
+                return {"wall": server.wall.watch(connection, user.language)}
+            else:
+                server.wall.unwatch(connection)
+                return {}
         case str():
             rest = {name: value for name, value in arguments.items() if name != "id"}
             assert connection.desk is not None  # it is open and logged in
@@ -387,27 +391,23 @@ class Connection(asyncio.Protocol):
 
 
 class Wall:
-    """The wall for those who watch it: the newest picture, four times a second at most, encoded once."""
+    """The wall for those who watch: the newest picture, four times a second at most, in their language."""
 
-    def __init__(self, floor: Floor, encoder: Encoder) -> None:
+    def __init__(self, floor: Floor) -> None:
         self._floor = floor
-        self._encoder = encoder
-        self._watchers: set[Connection] = set()
+        self._watchers: dict[Connection, str] = {}
         self._unwatch: Callable[[], None] | None = None
         self._due: asyncio.TimerHandle | None = None
 
-    def watch(self, connection: Connection, on: bool) -> Message:
-        if on:
-            self._watchers.add(connection)
-            if self._unwatch is None:
-                self._unwatch = self._floor.watch(self._changed)
-            return {"wall": self._floor.wall()}
-        else:
-            self.unwatch(connection)
-            return {}
+    def watch(self, connection: Connection, language: str) -> Message:
+        """From now on the connection gets WallChanged; what the wall shows now."""
+        self._watchers[connection] = language
+        if self._unwatch is None:
+            self._unwatch = self._floor.watch(self._changed)
+        return self._floor.wall(language)
 
     def unwatch(self, connection: Connection) -> None:
-        self._watchers.discard(connection)
+        self._watchers.pop(connection, None)
         if not self._watchers:
             self.close()
 
@@ -419,16 +419,15 @@ class Wall:
             self._due.cancel()
             self._due = None
 
-    def _changed(self, *_: object) -> None:
+    def _changed(self) -> None:
         if self._due is None:
             self._due = asyncio.get_running_loop().call_later(WALL_SECONDS, self._show)
 
     def _show(self) -> None:
         self._due = None
-        message = {
-            "event": "WallChanged",
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "wall": self._floor.wall(),
-        }
-        for connection in list(self._watchers):
-            connection.event(message)
+        time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        for language in set(self._watchers.values()):
+            wall = self._floor.wall(language)
+            data = encode({"event": "WallChanged", "time": time, "wall": wall})
+            for connection in [one for one, spoken in self._watchers.items() if spoken == language]:
+                connection.send(data)

@@ -67,7 +67,7 @@ class FakeFloor:
     def desk(self, owner: User) -> FakeDesk:
         return self.desks.setdefault(owner.id, FakeDesk(owner))
 
-    def wall(self):
+    def wall(self, language):
         queue = {"name": "sales", "label": "Sales", "waiting": 0, "answered": self.answered, "abandoned": 0}
         return {"now": "2026-11-21T20:00:00.000Z", "queues": [queue], "agents": [], "waiting": []}
 

@@ -206,6 +206,11 @@ FORM = {"call": "c", "status": "open", "answers": {}}
         ),
         ({"form": FORM}, {"event": "FormSaved", "call": "c"}, {"call": None, "form": None}),
         ({"form": FORM}, {"event": "FormSaved", "call": "d"}, {"form": FORM}),
+        (
+            {"directory": [{"extension": "1001", "state": "ready"}, {"extension": "1002", "state": "busy"}]},
+            {"event": "DirectoryChanged", "directory": [{"extension": "1002", "state": "ready"}]},
+            {"directory": [{"extension": "1001", "state": "ready"}, {"extension": "1002", "state": "ready"}]},
+        ),
         ({"call": CALL}, {"event": "SomethingNew", "unheard": 1}, {"call": CALL}),
     ],
 )
