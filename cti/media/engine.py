@@ -1,0 +1,413 @@
+"""The media engine: legs, who hears whom, what is played and kept. The interface, and the embedded engine.
+
+The embedded engine decides here, in the control process, and its workers carry out. Commands to a worker are
+sent and not waited for: they arrive in order, and a worker that cannot carry them out is dead, of which
+`WorkerLost` tells. So a whole call costs no round trip.
+"""
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from cti.media.control import Message
+from cti.media.process import MediaError, NoCapacity, WorkerGone, WorkerProcess
+from cti.media.rtp import DIGITS
+from cti.sip import sdp
+
+__all__ = ["EmbeddedEngine", "Engine", "MediaError", "NoCapacity", "UnknownLeg", "WorkerGone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Digit:
+    leg: str
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """DTLS is done, or the first RTP has shown where the party is."""
+
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """A WebRTC party has closed its connection, or its ICE consent is gone."""
+
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A bridged leg should send packets and does not."""
+
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audible:
+    """A silent leg sends packets again."""
+
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """These legs are gone with their worker; no command is needed, or possible, for them."""
+
+    legs: list[str]
+
+
+MediaEvent = Digit | Connected | Disconnected | Silent | Audible | WorkerLost
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    packets_in: int
+    packets_out: int
+    lost: int
+    jitter_ms: float
+    silent_ms: int  # since the last packet, or since the leg began
+    connected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    path: Path
+    seconds: float
+
+
+class UnknownLeg(MediaError):
+    """There is no such leg: never made, deleted, or lost with its worker."""
+
+
+class Engine(Protocol):
+    on_event: Callable[[MediaEvent], None]
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+    async def rtp_offer(self, leg: str, near: str | None = None) -> str: ...
+    async def rtp_answer(self, leg: str, offer: str, near: str | None = None) -> str: ...
+    async def rtp_accept(self, leg: str, answer: str) -> None: ...
+    async def rtp_reoffer(self, leg: str) -> str: ...
+    async def webrtc_answer(self, leg: str, offer: str, near: str | None = None) -> str: ...
+    async def delete(self, leg: str) -> None: ...
+
+    async def bridge(self, a: str, b: str) -> None: ...
+    async def unbridge(self, a: str) -> None: ...
+    async def play(self, leg: str, source: str, loop: bool = True) -> None: ...
+    async def stop_playing(self, leg: str) -> None: ...
+    async def mute(self, leg: str, on: bool) -> None: ...
+    async def dtmf(self, leg: str, digits: str) -> None: ...
+
+    async def record(self, name: str, a: str, b: str) -> Path: ...
+    async def stop_record(self, name: str) -> Recorded: ...
+    async def stats(self, leg: str) -> Stats: ...
+
+
+_EVENTS: dict[str, Callable[..., MediaEvent]] = {
+    "digit": Digit,
+    "connected": Connected,
+    "disconnected": Disconnected,
+    "silent": Silent,
+    "audible": Audible,
+}
+
+
+@dataclass
+class _Leg:
+    """What the engine knows of a leg."""
+
+    name: str
+    worker: WorkerProcess
+    port: int  # 0: WebRTC
+    law: str = "PCMA"
+    peer: "_Leg | None" = None
+    link: "_Link | None" = None
+    session: str = field(default_factory=lambda: str(random.getrandbits(40)))
+    version: int = 0
+
+
+@dataclass(frozen=True)
+class _End:
+    """One end of a link."""
+
+    name: str
+    worker: WorkerProcess
+    port: int
+
+
+@dataclass(frozen=True)
+class _Link:
+    """Two internal legs that join legs of two workers."""
+
+    ends: dict[str, _End]  # leg it stands beside -> end
+
+
+@dataclass
+class _Recording:
+    path: Path
+    worker: WorkerProcess
+    sides: dict[str, str]  # leg -> "left" | "right"
+    began: float
+
+
+class EmbeddedEngine:
+    """Workers on this machine. `address` is bound, `announce` is what SDP says; ports are shared out evenly.
+
+    Methods raise UnknownLeg for a leg that is not there; delete, stop_playing and unbridge do nothing then.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        announce: str,
+        port_low: int,
+        port_high: int,
+        workers: int,
+        silence_ms: int,
+        recordings: Path,
+    ) -> None:
+        self.on_event: Callable[[MediaEvent], None] = lambda event: None
+        self._announce = announce
+        self._inside = "127.0.0.1" if address == "0.0.0.0" else address
+        self._recordings_folder = recordings
+        share = (port_high + 1 - port_low) // workers // 2 * 2
+        self._workers = [
+            WorkerProcess(
+                address,
+                announce,
+                range(port_low + number * share, port_low + (number + 1) * share),
+                silence_ms,
+                self._happened,
+                self._died,
+            )
+            for number in range(workers)
+        ]
+        self._legs: dict[str, _Leg] = {}
+        self._recordings: dict[str, _Recording] = {}
+        self._link_numbers = itertools.count(1)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Start the workers; returns when all are ready."""
+        self._tasks = [asyncio.create_task(worker.run()) for worker in self._workers]
+        for worker in self._workers:
+            while not worker.ready:
+                await worker.changed()
+
+    async def stop(self) -> None:
+        """End the workers, finishing their recordings."""
+        self.on_event = lambda event: None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    # -- RTP legs ------------------------------------------------------------------------------------
+
+    async def rtp_offer(self, leg: str, near: str | None = None) -> str:
+        """An SDP offer of a new leg. Raises NoCapacity."""
+        made = await self._new_rtp(leg, near)
+        return self._offer(made)
+
+    async def rtp_reoffer(self, leg: str) -> str:
+        """An SDP offer of an existing leg, for a session refresh."""
+        return self._offer(self._leg(leg))
+
+    async def rtp_answer(self, leg: str, offer: str, near: str | None = None) -> str:
+        """The answer to a party's offer: for a new leg, or a re-INVITE of an old one, which keeps its port.
+
+        Raises NotAcceptable when there is no codec in common, NoCapacity.
+        """
+        agreed = sdp.agreed(offer)  # refused before anything is changed
+        answering = self._legs.get(leg) or await self._new_rtp(leg, near)
+        self._agree(answering, agreed)
+        answering.version += 1
+        return sdp.answer(offer, self._announce, answering.port, answering.session, answering.version).sdp
+
+    async def rtp_accept(self, leg: str, answer: str) -> None:
+        """Take the party's answer to our offer, early or final. Raises NotAcceptable."""
+        self._agree(self._leg(leg), sdp.agreed(answer))
+
+    def _offer(self, leg: _Leg) -> str:
+        leg.version += 1
+        return sdp.offer(self._announce, leg.port, leg.session, leg.version)
+
+    def _agree(self, leg: _Leg, agreed: sdp.Agreed) -> None:
+        party = agreed.peer
+        leg.law = agreed.codec.name
+        accepted = {codec.pt: codec.name for codec in party.payloads if codec.name in sdp.G711}
+        digits = agreed.telephone_event
+        format = (agreed.codec.pt, leg.law, accepted, digits, digits)
+        leg.worker.tell("agree", leg.name, party.address, party.port, format, party.listens, party.speaks)
+
+    async def _new_rtp(self, name: str, near: str | None) -> _Leg:
+        assert name not in self._legs, f"leg {name} exists"
+        worker = await self._worker(near)
+        port = await worker.take_port()
+        worker.tell("rtp", name, port)
+        return self._add(_Leg(name, worker, port))
+
+    def _add(self, leg: _Leg) -> _Leg:
+        self._legs[leg.name] = leg
+        leg.worker.legs += 1
+        return leg
+
+    async def delete(self, leg: str) -> None:
+        gone = self._legs.pop(leg, None)
+        if gone is not None:
+            self._part(gone)
+            gone.worker.tell("delete", leg)
+            gone.worker.legs -= 1
+            if gone.port:
+                gone.worker.give_port(gone.port)
+
+    # -- who hears whom ------------------------------------------------------------------------------
+
+    async def bridge(self, a: str, b: str) -> None:
+        """Let two legs hear each other, and nobody else. Raises NoCapacity when a link finds no port."""
+        one, other = self._leg(a), self._leg(b)
+        if one.peer is other:
+            return
+        self._part(one)
+        self._part(other)
+        if one.worker is other.worker:
+            one.worker.tell("bridge", a, b)
+        else:
+            await self._join(one, other)
+        one.peer, other.peer = other, one
+
+    async def unbridge(self, a: str) -> None:
+        leg = self._legs.get(a)
+        if leg is not None:
+            self._part(leg)
+
+    async def _join(self, one: _Leg, other: _Leg) -> None:
+        number = next(self._link_numbers)
+        ends: dict[str, _End] = {}
+        for leg in (one, other):
+            ends[leg.name] = _End(f"link {number} {leg.name}", leg.worker, await leg.worker.take_port())
+        for leg, far in ((one, other), (other, one)):
+            end = ends[leg.name]
+            leg.worker.tell("link", end.name, end.port, self._inside, ends[far.name].port, leg.law)
+            leg.worker.tell("bridge", leg.name, end.name)
+        one.link = other.link = _Link(ends)
+        self._tap_link(one, other)
+
+    def _part(self, leg: _Leg) -> None:
+        other = leg.peer
+        if other is None:
+            return
+        leg.peer = other.peer = None
+        link, leg.link, other.link = leg.link, None, None
+        if link is None:
+            leg.worker.tell("unbridge", leg.name)
+        else:
+            for end in link.ends.values():
+                end.worker.tell("delete", end.name)
+                end.worker.give_port(end.port)
+
+    async def play(self, leg: str, source: str, loop: bool = True) -> None:
+        """Let a leg hear "music", "ringback", "busy", "beep", "silence" or a WAV file, not its peer."""
+        self._leg(leg).worker.tell("play", leg, source, loop)
+
+    async def stop_playing(self, leg: str) -> None:
+        """Let a leg hear its peer again."""
+        playing = self._legs.get(leg)
+        if playing is not None:
+            playing.worker.tell("stop", leg)
+
+    async def mute(self, leg: str, on: bool) -> None:
+        self._leg(leg).worker.tell("mute", leg, on)
+
+    async def dtmf(self, leg: str, digits: str) -> None:
+        """Send digits (0-9 * # A-D) to a party, 100 ms each."""
+        wrong = set(digits) - set(DIGITS)
+        if wrong:
+            raise ValueError(f"not a digit: {' '.join(sorted(wrong))}")
+        self._leg(leg).worker.tell("dtmf", leg, digits)
+
+    # -- recordings ----------------------------------------------------------------------------------
+
+    async def record(self, name: str, a: str, b: str) -> Path:
+        """Keep what two legs say to each other, a left and b right, until stop_record. Returns the file."""
+        one, other = self._leg(a), self._leg(b)
+        path = self._recordings_folder / f"{name}.wav"
+        self._recordings[name] = _Recording(
+            path, one.worker, {a: "left", b: "right"}, asyncio.get_running_loop().time()
+        )
+        one.worker.tell("record", name, str(path.absolute()), a, b)
+        if one.peer is other:
+            self._tap_link(one, other)
+        return path
+
+    async def stop_record(self, name: str) -> Recorded:
+        """Finish a recording. When its worker died, what was written until then stays."""
+        recording = self._recordings.pop(name)
+        try:
+            seconds = await recording.worker.ask("stop_record", name)
+        except WorkerGone:
+            seconds = None
+        if seconds is None:
+            seconds = asyncio.get_running_loop().time() - recording.began
+        return Recorded(recording.path, seconds)
+
+    def _tap_link(self, one: _Leg, other: _Leg) -> None:
+        """Where a recorded leg is on another worker than the recording, record its end of the link."""
+        if one.link is None:
+            return
+        for leg, far in ((one, other), (other, one)):
+            for name, recording in self._recordings.items():
+                if recording.worker is leg.worker and {leg.name, far.name} == recording.sides.keys():
+                    leg.worker.tell("tap", name, recording.sides[far.name], one.link.ends[leg.name].name)
+
+    # -- figures -------------------------------------------------------------------------------------
+
+    async def stats(self, leg: str) -> Stats:
+        """Raises UnknownLeg, WorkerGone."""
+        return Stats(*await self._leg(leg).worker.ask("stats", leg))
+
+    def pids(self) -> list[int]:
+        return [worker.pid for worker in self._workers if worker.ready]
+
+    # -- workers -------------------------------------------------------------------------------------
+
+    def _leg(self, name: str) -> _Leg:
+        leg = self._legs.get(name)
+        if leg is None:
+            raise UnknownLeg(name)
+        return leg
+
+    async def _worker(self, near: str | None) -> WorkerProcess:
+        """The worker for a new leg: that of `near`, or the one with fewest legs. Waits while none is ready."""
+        beside = self._legs.get(near) if near else None
+        if beside is not None:
+            return beside.worker
+        while not (ready := [worker for worker in self._workers if worker.ready]):
+            await asyncio.wait(
+                [asyncio.ensure_future(worker.changed()) for worker in self._workers],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        return min(ready, key=lambda worker: worker.legs)
+
+    def _happened(self, worker: WorkerProcess, message: Message) -> None:
+        kind, name, *rest = message
+        leg = self._legs.get(name)
+        if leg is not None and leg.worker is worker:  # not one deleted while the message was on its way
+            self.on_event(_EVENTS[kind](name, *rest))
+
+    def _died(self, worker: WorkerProcess) -> None:
+        lost = [leg for leg in self._legs.values() if leg.worker is worker]
+        for leg in lost:
+            self._part(leg)
+            del self._legs[leg.name]
+        worker.legs = 0
+        worker.forget_ports()
+        if lost:
+            self.on_event(WorkerLost([leg.name for leg in lost]))

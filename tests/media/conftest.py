@@ -1,0 +1,84 @@
+"""A running engine, and telephones that talk through it."""
+
+import socket
+
+import pytest
+
+from cti.media.engine import EmbeddedEngine
+from tests.media.phone import Phone, until
+
+
+def free_ports(count):
+    """The first port of a free range; the kernel's own range is not used."""
+    for low in range(30000, 32700, count):
+        sockets = []
+        try:
+            for port in range(low, low + count):
+                sockets.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                sockets[-1].bind(("127.0.0.1", port))
+            return low
+        except OSError:
+            continue
+        finally:
+            for each in sockets:
+                each.close()
+    raise OSError("no free range of ports")
+
+
+class Watched(EmbeddedEngine):
+    """An engine whose events can be waited for."""
+
+    def __init__(self, tmp_path, workers=1, ports=200, silence_ms=300):
+        low = free_ports(ports)
+        super().__init__("127.0.0.1", "127.0.0.1", low, low + ports - 1, workers, silence_ms, tmp_path)
+        self.events = []
+        self.on_event = self.events.append
+
+    async def told(self, event):
+        await until(lambda: event in self.events)
+
+
+@pytest.fixture
+async def make_engine(tmp_path):
+    engines = []
+
+    async def make(**options):
+        engine = Watched(tmp_path, **options)
+        engines.append(engine)
+        await engine.start()
+        return engine
+
+    yield make
+    for engine in engines:
+        await engine.stop()
+
+
+@pytest.fixture
+async def engine(make_engine):
+    return await make_engine()
+
+
+@pytest.fixture
+async def phone():
+    phones = []
+
+    def make(**options):
+        phones.append(Phone(**options))
+        return phones[-1]
+
+    yield make
+    for each in phones:
+        each.close()
+
+
+@pytest.fixture
+async def caller(phone):
+    """Make a phone that calls in as the given leg and is talking."""
+
+    async def call(engine, leg, near=None, **options):
+        made = phone(**options)
+        made.learn(await engine.rtp_answer(leg, made.sdp(), near=near))
+        made.start()
+        return made
+
+    return call
