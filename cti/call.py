@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from crm.calls import CallRecord
+from crm.calls import CallRecord, Direction, Result
 from crm.numbers import display
 
 
@@ -48,11 +48,13 @@ class Call:
     dialed: str
     started: float
     origin: str = ""
+    caller: str = ""  # who placed an outbound or internal call: an extension
     caller_name: str = ""
     queue: str | None = None
     queue_label: str = ""
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    user_id: int | None = None
+    user_id: int | None = None  # the agent: who answers an inbound call, who places the others
+    callee_id: int | None = None  # the second user of an internal call
     contact_id: int | None = None
     answered: float | None = None  # when two people could first speak
     ended: float | None = None
@@ -66,6 +68,7 @@ class Call:
     away: bool = False  # the agent's audio is missing
     hold_seconds: float = 0.0
     held_since: float | None = None
+    return_timer: asyncio.TimerHandle | None = None
     priority: int = 0
     customer: Leg | None = None
     agent_leg: Leg | None = None
@@ -77,15 +80,17 @@ class Call:
         if self.ended is not None:
             return CallState.ENDED
         if self.answered is None:
-            return CallState.DIALING if self.direction == "outbound" or self.dialing else CallState.RINGING
+            return CallState.RINGING if self.direction == "inbound" else CallState.DIALING
         if self.holding:
             return CallState.HELD
         return CallState.RECONNECTING if self.away else CallState.CONNECTED
 
-    @property
-    def dialing(self) -> bool:
-        """An internal call looks like dialling to the one who placed it."""
-        return self.direction == "internal" and self.origin == "desk"
+    def leg_of(self, user_id: int) -> Leg | None:
+        """The side of this user; the other side is the customer, or the other user."""
+        return self.customer if user_id == self.callee_id else self.agent_leg
+
+    def other_leg(self, user_id: int) -> Leg | None:
+        return self.agent_leg if user_id == self.callee_id else self.customer
 
     def hold(self, now: float) -> None:
         self.holding, self.held_since = True, now
@@ -97,6 +102,9 @@ class Call:
 
     def end(self, now: float, result: str, cause: str) -> None:
         """Nothing after the first end changes how a call ended."""
+        if self.return_timer:
+            self.return_timer.cancel()
+            self.return_timer = None
         if self.ended is None:
             self.retrieve(now)
             self.ended, self.result, self.cause = now, result, cause
@@ -106,7 +114,7 @@ class Call:
         end = self.ended
         return CallRecord(
             id=self.id,
-            direction=self.direction,
+            direction=Direction(self.direction),
             origin=self.origin,
             number=self.number,
             dialed=self.dialed,
@@ -120,20 +128,26 @@ class Call:
             talk_seconds=round(end - self.answered) if end and self.answered else 0,
             hold_seconds=round(self.hold_seconds),
             wrapup_seconds=round(self.wrapup_ended - end) if end and self.wrapup_ended else 0,
-            result=self.result,
+            result=Result(self.result) if self.result else None,
             cause=self.cause,
             recording=self.recording,
         )
 
-    def view(self) -> dict[str, Any]:
-        """The `call` of the CTI protocol."""
+    def view(self, user_id: int | None = None) -> dict[str, Any]:
+        """The `call` of the CTI protocol, as this user sees it."""
+        state, number, name = self.state, self.number, self.caller_name
+        if user_id is not None and user_id == self.callee_id:
+            number = self.caller
+            state = CallState.RINGING if state == CallState.DIALING else state
+        elif self.direction != "inbound":
+            name = ""
         return {
             "id": self.id,
             "direction": self.direction,
-            "state": str(self.state),
-            "number": self.number,
-            "display": display(self.number),
-            "caller_name": self.caller_name,
+            "state": str(state),
+            "number": number,
+            "display": display(number),
+            "caller_name": name,
             "dialed": self.dialed,
             "queue": self.queue,
             "queue_label": self.queue_label,
@@ -144,7 +158,7 @@ class Call:
             "waited_seconds": round((self.answered or self.started) - self.started),
             "muted": self.muted,
             "recording": self.recording_now,
-            "can": CAN[self.state],
+            "can": CAN[state],
         }
 
 

@@ -32,7 +32,9 @@ async def run(story: Coroutine[Any, Any, None], floor: "Floor", call: Call) -> N
         for leg in (call.customer, call.agent_leg):
             if leg is not None and not leg.over.done():
                 try:
-                    await asyncio.shield(leg.hang_up("internal error" if call.result == "failed" else "normal"))
+                    await asyncio.shield(
+                        leg.hang_up("internal error" if call.result == "failed" else "normal")
+                    )
                 except Exception:
                     log.exception("call %s: a leg could not be hung up", call.id)
         floor.finish(call)

@@ -1,0 +1,387 @@
+"""The live floor: its agents, waiting calls and desks. An agent moves only through this door."""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from crm.history import History
+
+from config import Settings
+from crm.calls import QueueToday
+from crm.centre import Centre
+from crm.queues import Queue
+from crm.shifts import ShiftInterval
+from crm.users import User
+from cti.agent import BUSY, LOGGED_OFF, READY, RESERVED, WORKING, WRAP_UP, Agent, AgentState
+from cti.call import Call, iso, moment
+from cti.desk import Desk
+from cti.queue import Free, Waiting, assign, in_order
+
+if TYPE_CHECKING:
+    from cti.phone import Phones
+
+log = logging.getLogger("ramal.floor")
+
+TELL_SECONDS = 0.5  # queues and presence are told to desks at most this often
+EVENTS = {
+    AgentState.LOGGED_OFF: "AgentLoggedOff",
+    AgentState.NOT_READY: "AgentNotReady",
+    AgentState.READY: "AgentReady",
+    AgentState.RESERVED: "AgentBusy",
+    AgentState.BUSY: "AgentBusy",
+    AgentState.WRAP_UP: "AgentWorkingAfterCall",
+}
+REASONS = {
+    "missed_call": {"pt_BR": "Chamada perdida", "en": "Missed call"},
+    "logged_on": {"pt_BR": "Entrou agora", "en": "Just logged on"},
+    "station_lost": {"pt_BR": "Sem conexão de áudio", "en": "Station lost"},
+}
+
+
+@dataclass(slots=True)
+class _Entry:
+    waiting: Waiting
+    call: Call
+    chosen: asyncio.Future[int]
+
+
+class Floor:
+    """Everything that is true only now. `clock` gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        centre: Centre,
+        history: History,
+        settings: Settings,
+        today: dict[str, QueueToday] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.history = history
+        self.settings = settings
+        self.now = clock
+        self.agents: dict[int, Agent] = {}
+        self.desks: dict[int, Desk] = {}
+        self.calls: dict[str, Call] = {}
+        self.phones: Phones = None  # type: ignore[assignment]  # given by server.py, which builds both
+        self.db: Any = None
+        self._entries: dict[str, _Entry] = {}
+        self._today: dict[str, QueueToday] = dict(today or {})
+        self._watchers: set[Callable[[], None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._told_queues: dict[str, Any] = {}
+        self._told_presence: dict[str, Any] = {}
+        self._telling: asyncio.TimerHandle | None = None
+        self.reload(centre)
+
+    # -- the picture of what is configured --
+
+    def reload(self, centre: Centre) -> None:
+        """Take a new picture of users and queues; work in progress goes on as it began."""
+        self.centre = centre
+        queues: dict[int, set[str]] = defaultdict(set)
+        for queue in centre.queues.values():
+            for user_id in queue.members:
+                queues[user_id].add(queue.name)
+        self._queues_of = {user_id: frozenset(names) for user_id, names in queues.items()}
+        for desk in self.desks.values():
+            desk.user = centre.users.get(desk.user.id, desk.user)
+        self.assign()
+        self.changed()
+
+    def queues_of(self, user_id: int) -> frozenset[str]:
+        return self._queues_of.get(user_id, frozenset())
+
+    def reason_label(self, reason: str | None, language: str) -> str:
+        if reason is None:
+            return ""
+        for pause in self.centre.pauses:
+            if pause.code == reason:
+                return pause.label
+        return REASONS.get(reason, {}).get(language, reason)
+
+    # -- agents --
+
+    def agent(self, user_id: int) -> Agent:
+        return self.agents.setdefault(user_id, Agent(user_id, since=self.now()))
+
+    def desk(self, user: User) -> Desk:
+        if user.id not in self.desks:
+            self.desks[user.id] = Desk(self, user)
+        return self.desks[user.id]
+
+    def move(self, user_id: int, event: str, reason: str | None = None, call_id: str | None = None) -> None:
+        """The only door through which an agent moves."""
+        agent = self.agent(user_id)
+        self._record_move(agent, lambda: agent.fire(event, self.now(), reason, call_id))
+
+    def choose(self, user_id: int, state: AgentState, reason: str | None = None) -> None:
+        """What the agent asks for; kept for later when there is work to finish first."""
+        agent = self.agent(user_id)
+        self._record_move(agent, lambda: agent.choose(state, self.now(), reason))
+
+    def _record_move(self, agent: Agent, fire: Callable[[], None]) -> None:
+        state, reason, since = agent.state, agent.reason, agent.since
+        fire()
+        if state != LOGGED_OFF and (agent.state, agent.reason) != (state, reason):
+            self.history.put(
+                ShiftInterval(agent.user_id, str(state), moment(since), moment(self.now()), reason)
+            )
+        desk = self.desks.get(agent.user_id)
+        if desk:
+            desk.show(EVENTS[agent.state], agent=desk.agent_view())
+            if agent.state == LOGGED_OFF and state != LOGGED_OFF:
+                desk.logged_off()
+        self.changed()
+        if agent.state == READY:
+            self.assign()
+
+    # -- calls --
+
+    def begin(self, call: Call) -> None:
+        self.calls[call.id] = call
+        self.history.put(call.record())
+        if call.queue:
+            self.today(call.queue).offered += 1
+        self.changed()
+
+    def finish(self, call: Call) -> None:
+        """The call's last row; counters of its queue. Called once, by story.run."""
+        self.calls.pop(call.id, None)
+        if call.queue:
+            self._count(call, self.centre.queues.get(call.queue))
+        self.history.put(call.record())
+        self.changed()
+
+    def _count(self, call: Call, queue: Queue | None) -> None:
+        today = self.today(call.queue or "")
+        if call.answered is None:
+            today.abandoned += 1
+            return
+        wait = call.answered - call.started
+        today.answered += 1
+        today.wait_seconds_total += wait
+        if queue and wait <= queue.service_level_seconds:
+            today.answered_in_level += 1
+
+    def today(self, queue: str) -> QueueToday:
+        """Counters of the local day; a new day begins them anew."""
+        day = time.localtime(self.now())[:3]
+        if getattr(self, "_day", day) != day:
+            self._today.clear()
+        self._day = day
+        return self._today.setdefault(queue, QueueToday())
+
+    async def find_agent(self, call: Call) -> int:
+        """Wait in the call's queue until an agent is reserved for it; their user id."""
+        assert call.queue is not None
+        chosen: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        waiting = Waiting(call.id, call.queue, call.started, call.priority)
+        self._entries[call.id] = _Entry(waiting, call, chosen)
+        self.assign()
+        self.changed()
+        try:
+            return await chosen
+        except asyncio.CancelledError:
+            if chosen.done() and not chosen.cancelled():  # chosen and abandoned in the same breath
+                self.move(chosen.result(), "release")
+            raise
+        finally:
+            self._entries.pop(call.id, None)
+            self.changed()
+
+    def assign(self) -> None:
+        """Carry out what cti/queue.py decides."""
+        if not self._entries:
+            return
+        waiting = [e.waiting for e in self._entries.values() if not e.chosen.done()]
+        if not waiting:
+            return
+        free = [
+            Free(agent.user_id, self.queues_of(agent.user_id), agent.since)
+            for agent in self.agents.values()
+            if agent.state == READY
+        ]
+        for place, agent in assign(waiting, free):
+            self.move(agent.user_id, "reserve", call_id=place.call_id)
+            self._entries[place.call_id].chosen.set_result(agent.user_id)
+
+    def let_go(self, call: Call) -> None:
+        """Whatever agent still holds the call is free to go on; the end of every story."""
+        self._entries.pop(call.id, None)
+        for agent in self.agents.values():
+            if agent.call_id == call.id and agent.state in (RESERVED, BUSY):
+                self.move(agent.user_id, "release")
+        for desk in self.desks.values():
+            if desk.call is call and self.agent(desk.user.id).state != WRAP_UP:
+                desk.clear()
+
+    # -- work beside the stories --
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run in the background until done or until the floor closes; what breaks is logged."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned)
+        return task
+
+    def _spawned(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            log.error("background work broke", exc_info=task.exception())
+
+    async def close(self) -> None:
+        """End every story; their finally blocks hang up and write the last rows."""
+        for task in list(self._tasks):
+            task.cancel()
+        while self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=5)
+            for task in list(self._tasks):
+                if not task.done():
+                    log.error("still running at the end: %r", task)
+                self._tasks.discard(task)
+        if self._telling:
+            self._telling.cancel()
+
+    # -- who watches --
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back on every change, possibly often; returns what ends it."""
+        self._watchers.add(callback)
+        return lambda: self._watchers.discard(callback)
+
+    def changed(self) -> None:
+        for callback in list(self._watchers):
+            callback()
+        if self._telling is None and self.desks:
+            loop = asyncio.get_running_loop()
+            self._telling = loop.call_later(TELL_SECONDS, self._tell)
+
+    def _tell(self) -> None:
+        """Tell desks what moved in their queues and in the directory since the last time."""
+        self._telling = None
+        queues = {view["name"]: view for view in map(self._queue_view, self.centre.queues.values())}
+        moved = {name for name, view in queues.items() if self._told_queues.get(name) != view}
+        self._told_queues = queues
+        presence = {entry["extension"]: entry for entry in self.directory()}
+        changes = [entry for key, entry in presence.items() if self._told_presence.get(key) != entry]
+        self._told_presence = presence
+        for desk in self.desks.values():
+            if not desk.screens:
+                continue
+            mine = self.queues_of(desk.user.id)
+            if mine & moved:
+                desk.show("QueuesChanged", queues=[queues[name] for name in sorted(mine) if name in queues])
+            if changes:
+                desk.show("DirectoryChanged", directory=changes)
+
+    def queue_views(self, user_id: int) -> list[dict[str, Any]]:
+        mine = self.queues_of(user_id)
+        return [self._queue_view(q) for q in self.centre.queues.values() if q.name in mine]
+
+    def _queue_view(self, queue: Queue) -> dict[str, Any]:
+        waiting = [e.waiting.since for e in self._entries.values() if e.waiting.queue == queue.name]
+        return {
+            "name": queue.name,
+            "label": queue.label,
+            "waiting": len(waiting),
+            "longest_since": iso(min(waiting)) if waiting else None,
+        }
+
+    def waiting_calls(self, queue: str) -> int:
+        return sum(1 for e in self._entries.values() if e.waiting.queue == queue)
+
+    def directory(self) -> list[dict[str, Any]]:
+        """Extensions with their owner's name, group and presence."""
+        at = {
+            desk.station.extension: desk
+            for desk in self.desks.values()
+            if desk.station and self.agent(desk.user.id).state != LOGGED_OFF
+        }
+        entries = []
+        for extension in self.centre.extensions.values():
+            desk = at.get(extension.number)
+            user = desk.user if desk else self.centre.users.get(extension.user_id or 0)
+            if desk:
+                state = str(self.agent(desk.user.id).state)
+            elif self.phones and self.phones.registered(extension.number):
+                state = "registered"
+            else:
+                state = "logged_off"
+            entries.append(
+                {
+                    "extension": extension.number,
+                    "name": user.name if user else extension.label,
+                    "group": (user.group or "") if user else "",
+                    "state": state,
+                }
+            )
+        return entries
+
+    def wall(self, language: str = "pt_BR") -> dict[str, Any]:
+        """The `wall` of the CTI protocol: what a supervisor sees."""
+        entries = in_order(e.waiting for e in self._entries.values())
+        logged_on = [a for a in self.agents.values() if a.state != LOGGED_OFF]
+        return {
+            "now": iso(self.now()),
+            "queues": [self._wall_queue(q, logged_on) for q in self.centre.queues.values()],
+            "agents": [self._wall_agent(a, language) for a in logged_on],
+            "waiting": [
+                {
+                    "display": self._entries[w.call_id].call.view()["display"],
+                    "queue": w.queue,
+                    "since": iso(w.since),
+                }
+                for w in entries
+            ],
+        }
+
+    def _wall_queue(self, queue: Queue, agents: list[Agent]) -> dict[str, Any]:
+        today = self.today(queue.name)
+        counts = dict.fromkeys(("ready", "reserved", "busy", "wrap_up", "not_ready"), 0)
+        for agent in agents:
+            if queue.name in self.queues_of(agent.user_id):
+                counts[str(agent.state)] += 1
+        ended = today.answered + today.abandoned
+        view = self._queue_view(queue)
+        at_work = len(agents) and sum(counts.values()) - counts["not_ready"]
+        mean_wait = today.wait_seconds_total / today.answered if today.answered else None
+        return view | {
+            "offered": today.offered,
+            "answered": today.answered,
+            "abandoned": today.abandoned,
+            "service_level_percent": round(100 * today.answered_in_level / ended) if ended else None,
+            "service_level_seconds": queue.service_level_seconds,
+            "expected_wait_seconds": round(mean_wait) if mean_wait is not None and at_work else None,
+            "agents": counts,
+        }
+
+    def _wall_agent(self, agent: Agent, language: str) -> dict[str, Any]:
+        user = self.centre.users.get(agent.user_id)
+        desk = self.desks.get(agent.user_id)
+        call = desk.call if desk and agent.state in WORKING else None
+        contact = desk.customer.get("contact") if desk and call and desk.customer else None
+        return {
+            "id": agent.user_id,
+            "name": user.name if user else "",
+            "login": user.login if user else "",
+            "extension": desk.station.extension if desk and desk.station else "",
+            "group": (user.group or "") if user else "",
+            "state": str(agent.state),
+            "reason": agent.reason,
+            "reason_label": self.reason_label(agent.reason, language),
+            "since": iso(agent.since),
+            "queues": sorted(self.queues_of(agent.user_id)),
+            "call": {
+                "display": call.view()["display"],
+                "direction": call.direction,
+                "queue": call.queue,
+                "since": iso(call.answered or call.started),
+                "contact": contact["name"] if contact else None,
+            }
+            if call
+            else None,
+        }

@@ -1,0 +1,459 @@
+"""Telephones: SIP sessions and media legs become parties of calls. Nothing of one leg reaches the other."""
+
+import asyncio
+import ipaddress
+import logging
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from config import Settings
+from crm.extensions import Extension
+from crm.routes import Route
+from crm.trunks import Trunk
+from crm.users import User
+from cti.agent import NOT_READY, WORKING
+from cti.call import Call
+from cti.media import engine as media
+from cti.media.engine import Engine
+from cti.sip import stack as sip
+from cti.sip.digest import Verdict
+from cti.sip.flow import Flow
+from cti.sip.headers import Address
+from cti.sip.registrar import Binding, Registrar
+from cti.sip.sdp import NotAcceptable
+from cti.sip.stack import Session, Stack
+from cti.sip.transport import SipTransport
+from cti.station import MediaFault, StationFailed, WebStation
+from cti.story import LegOver
+from cti.talk import set_away
+
+if TYPE_CHECKING:
+    from cti.floor import Floor
+
+log = logging.getLogger("ramal.phone")
+
+
+class CallRefused(Exception):
+    """The far end did not take the call. `status` is its SIP status (408 when nobody answered)."""
+
+    def __init__(self, status: int, reason: str = "") -> None:
+        super().__init__(f"{status} {reason}".strip())
+        self.status = status
+        self.reason = reason
+
+
+class SipLeg:
+    """A party reached by SIP. `answered` is resolved when both may speak, or fails with CallRefused."""
+
+    def __init__(self, phones: "Phones", session: Session, name: str) -> None:
+        self.phones = phones
+        self.session = session
+        self.name = name
+        loop = asyncio.get_running_loop()
+        self.over: asyncio.Future[str] = loop.create_future()
+        self.answered: asyncio.Future[None] = loop.create_future()
+        self.answered.add_done_callback(lambda f: f.cancelled() or f.exception())
+        self.on_ringing: Callable[[], None] | None = None
+        self.early_media = False
+        self.held_by_peer = False
+        self.on_peer_hold: Callable[[bool], Awaitable[None]] | None = None
+        self.on_digit: Callable[[str], None] | None = None
+
+    # -- a call that came in --
+
+    def ring(self) -> None:
+        self.session.ring(self.phones.now())
+        self.phones.pump()
+
+    async def answer(self) -> None:
+        """Accept the call; one that cannot be carried is refused (488, 503) and ends with LegOver."""
+        offer = self.session.remote_sdp
+        try:
+            if offer:
+                sdp = await self.phones.engine.rtp_answer(self.name, offer)
+            else:  # an INVITE without an offer gets ours, its ACK brings the answer
+                sdp = await self.phones.engine.rtp_offer(self.name)
+        except NotAcceptable:
+            self._cannot(488, "no common codec")
+        except media.NoCapacity:
+            self._cannot(503, "no media capacity")
+        self.session.accept(sdp, self.phones.now())
+        self.phones.pump()
+        if not self.answered.done():
+            self.answered.set_result(None)
+
+    def _cannot(self, status: int, cause: str) -> NoReturn:
+        self.ended(cause)
+        self.reject(status)
+        raise LegOver(cause)
+
+    def reject(self, status: int, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        self.session.reject(status, self.phones.now(), headers=headers)
+        self.phones.pump()
+
+    # -- both directions --
+
+    async def hang_up(self, cause: str = "normal") -> None:
+        self.session.hang_up(self.phones.now())
+        self.phones.pump()
+        self.ended(cause)
+
+    def ended(self, cause: str) -> None:
+        """The dialog is over, by whichever side: the media leg goes too."""
+        if not self.answered.done():
+            self.answered.set_exception(CallRefused(487, cause))
+        if not self.over.done():
+            self.over.set_result(cause)
+            self.phones.legs.pop(self.name, None)
+            self.phones.floor.spawn(self.phones.drop(self.name))
+
+    def refused(self, status: int, reason: str) -> None:
+        if not self.answered.done():
+            self.answered.set_exception(CallRefused(status, reason))
+
+    async def accepted(self, sdp: str | None) -> None:
+        """The far end answered our INVITE."""
+        try:
+            if sdp:
+                await self.phones.engine.rtp_accept(self.name, sdp)
+        except (NotAcceptable, *MediaFault) as error:
+            log.warning("%s: unusable answer: %s", self.name, error)
+            self.refused(488, str(error))
+            await self.hang_up("unusable answer")
+            return
+        if not self.answered.done():
+            self.answered.set_result(None)
+
+    async def progress(self, sdp: str | None) -> None:
+        if sdp and not self.answered.done():
+            try:
+                await self.phones.engine.rtp_accept(self.name, sdp)
+                self.early_media = True
+            except (NotAcceptable, *MediaFault) as error:
+                log.info("%s: early media ignored: %s", self.name, error)
+        if self.on_ringing:
+            self.on_ringing()
+
+    async def reoffered(self, sdp: str | None) -> None:
+        """A re-INVITE: hold and resume by the phone, a new address, or only a refresh."""
+        try:
+            if sdp:
+                answer = await self.phones.engine.rtp_answer(self.name, sdp)
+            else:
+                answer = await self.phones.engine.rtp_reoffer(self.name)
+        except (NotAcceptable, *MediaFault):
+            self.session.refuse_offer(488, self.phones.now())
+            self.phones.pump()
+            return
+        self.session.accept_offer(answer, self.phones.now())
+        self.phones.pump()
+        holds = bool(sdp) and is_hold(sdp or "")
+        if holds != self.held_by_peer:
+            self.held_by_peer = holds
+            if self.on_peer_hold:
+                await self.on_peer_hold(holds)
+
+
+def is_hold(sdp: str) -> bool:
+    return bool(re.search(r"^a=(sendonly|inactive)\s*$|^c=IN IP4 0\.0\.0\.0\s*$", sdp, re.MULTILINE))
+
+
+class Phones:
+    """The SIP stack, the media engine and the floor, wired. `on_call` starts the story of a new call."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        floor: "Floor",
+        engine: Engine,
+        stack: Stack,
+        registrar: Registrar,
+        transport: SipTransport,
+    ) -> None:
+        self.settings = settings
+        self.floor = floor
+        self.engine = engine
+        self.stack = stack
+        self.registrar = registrar
+        self.transport = transport
+        self.on_call: Callable[[SipLeg, Trunk | Extension, str], None] = _nobody
+        self.legs: dict[str, SipLeg] = {}
+        self.web_stations: dict[str, WebStation] = {}
+        self.trunks_up: dict[int, bool] = {}
+        transport.on_event = self.sip_event
+        engine.on_event = self.media_event
+        self.now = transport.now
+        self.pump = transport.pump
+
+    # -- who and where --
+
+    def registered(self, extension: str) -> Binding | None:
+        bindings = self.registrar.bindings(extension, self.now())
+        return bindings[0] if bindings else None
+
+    def routes_for(self, user: User) -> list[Route]:
+        """Ways out this user may take (EPB-11)."""
+        if not user.may_dial_external:
+            return []
+        return [r for r in self.floor.centre.routes.values() if not r.groups or (user.group_id in r.groups)]
+
+    def trunk_of(self, flow: Flow, user: str) -> Trunk | None:
+        """The trunk a request came from: by address; a phone on the trunk's own host is told by its
+        extension in From."""
+        for trunk in self.floor.centre.trunks.values():
+            if trunk.active and trunk.host == flow.host:
+                if trunk.port == flow.port or user not in self.floor.centre.extensions:
+                    return trunk
+        return None
+
+    # -- calls out --
+
+    async def call_extension(self, extension: str, call: Call, auto_answer: bool = False) -> SipLeg:
+        """INVITE the phone registered at an extension; raises StationFailed when there is none."""
+        binding = self.registered(extension)
+        if binding is None:
+            raise StationFailed("not_registered")
+        headers = []
+        if auto_answer:
+            headers = [
+                ("Call-Info", f"<sip:{self.stack.host}>;answer-after=0"),
+                ("Alert-Info", f"<http://{self.stack.host}>;info=alert-autoanswer;delay=0"),
+            ]
+        near = call.customer or call.agent_leg
+        return await self._invite(
+            str(binding.uri),
+            binding.flow,
+            self._from(call.caller or call.number, call.caller_name),
+            f"<sip:{extension}@{self.stack.host}>",
+            headers,
+            near=near.name if near else None,
+        )
+
+    async def call_trunk(self, trunk: Trunk, number: str, caller_id: str, near: str | None = None) -> SipLeg:
+        """Place a call through a trunk; `number` is as the trunk wants it."""
+        host = await self._address(trunk.host)
+        flow = Flow(trunk.transport.upper(), host, trunk.port)
+        uri = f"sip:{number}@{trunk.host}:{trunk.port}"
+        if flow.transport != "UDP":
+            uri += f";transport={flow.transport.lower()}"
+        credentials = (trunk.username, trunk.password) if trunk.username and trunk.password else None
+        return await self._invite(
+            uri, flow, self._from(caller_id), None, [], credentials=credentials, near=near
+        )
+
+    async def _invite(
+        self,
+        uri: str,
+        flow: Flow,
+        from_: str,
+        to: str | None,
+        headers: list[tuple[str, str]],
+        credentials: tuple[str, str] | None = None,
+        near: str | None = None,
+    ) -> SipLeg:
+        name = f"sip-{secrets.token_hex(6)}"
+        sdp = await self.engine.rtp_offer(name, near=near)
+        session = self.stack.invite(
+            uri,
+            flow=flow,
+            from_=from_,
+            to=to,
+            sdp=sdp,
+            headers=headers,
+            credentials=credentials,
+            now=self.now(),
+        )
+        leg = self._leg(session, name)
+        self.pump()
+        return leg
+
+    def _leg(self, session: Session, name: str) -> SipLeg:
+        leg = SipLeg(self, session, name)
+        session.user = leg
+        self.legs[name] = leg
+        return leg
+
+    def _from(self, number: str, display_name: str = "") -> str:
+        shown = re.sub(r'[\\"\r\n]', "", display_name)
+        user = re.sub(r"[^0-9A-Za-z+*#._-]", "", number) or "anonymous"
+        return (f'"{shown}" ' if shown else "") + f"<sip:{user}@{self.stack.host}>"
+
+    async def _address(self, host: str) -> str:
+        try:
+            return str(ipaddress.ip_address(host))
+        except ValueError:
+            loop = asyncio.get_running_loop()
+            found = await loop.getaddrinfo(host, None, family=2)
+            return str(found[0][4][0])
+
+    # -- media helpers: what is gone is gone --
+
+    async def drop(self, leg: str) -> None:
+        try:
+            await self.engine.delete(leg)
+        except MediaFault as error:
+            log.debug("%s: %s", leg, error)
+
+    async def quiet(self, leg: str) -> None:
+        """A standing leg hears nothing and is heard by nobody."""
+        try:
+            await self.engine.unbridge(leg)
+            await self.engine.stop_play(leg)
+            await self.engine.mute(leg, False)
+        except MediaFault as error:
+            log.debug("%s: %s", leg, error)
+
+    # -- what the stack says --
+
+    def sip_event(self, event: sip.Event) -> None:
+        match event:
+            case sip.IncomingCall(session):
+                self._incoming(session)
+            case sip.Ringing(session, _, sdp):
+                if leg := self._of(session):
+                    self.floor.spawn(leg.progress(sdp))
+            case sip.Answered(session, sdp):
+                if leg := self._of(session):
+                    self.floor.spawn(leg.accepted(sdp))
+            case sip.Refused(session, status, reason):
+                if leg := self._of(session):
+                    leg.refused(status, reason)
+            case sip.Offered(session, sdp):
+                if leg := self._of(session):
+                    self.floor.spawn(leg.reoffered(sdp))
+            case sip.OfferAnswered(session, sdp):
+                if (leg := self._of(session)) and sdp:
+                    self.floor.spawn(self._reaccepted(leg, sdp))
+            case sip.Digit(session, digit):
+                if (leg := self._of(session)) and leg.on_digit:
+                    leg.on_digit(digit)
+            case sip.ReferRequested(session):
+                session.refuse_refer(603, self.now())
+            case sip.Ended(session, cause):
+                if leg := self._of(session):
+                    leg.ended(cause)
+            case sip.OptionsAnswered(flow, status):
+                self._trunk_answered(flow, status)
+            case sip.Registered() | sip.Unregistered():
+                self._registration(event.user)
+            case _:
+                pass
+
+    def _of(self, session: Session) -> SipLeg | None:
+        return session.user if isinstance(session.user, SipLeg) else None
+
+    async def _reaccepted(self, leg: SipLeg, sdp: str) -> None:
+        try:
+            await self.engine.rtp_accept(leg.name, sdp)
+        except (NotAcceptable, *MediaFault) as error:
+            log.warning("%s: %s", leg.name, error)
+
+    def _registration(self, extension: str) -> None:
+        for desk in self.floor.desks.values():
+            if desk.station and desk.station.kind == "softphone" and desk.station.extension == extension:
+                desk.show("StationChanged", station=desk.station.view())
+        self.floor.changed()
+
+    def _trunk_answered(self, flow: Flow, status: int | None) -> None:
+        for trunk in self.floor.centre.trunks.values():
+            if (trunk.host, trunk.port) == (flow.host, flow.port):
+                self.trunks_up[trunk.id] = status is not None
+
+    # -- a call arrives --
+
+    def _incoming(self, session: Session) -> None:
+        """Who calls? A trunk by its address, an extension by its digest; everybody else is refused."""
+        request = session.request
+        user = request.from_.uri.user or ""
+        source: Trunk | Extension | None = self.trunk_of(session.flow, user)
+        if source is None:
+            source = self._authenticated(session, user)
+            if source is None:
+                return
+        dialed = sip_user(request.uri)
+        leg = self._leg(session, f"sip-{secrets.token_hex(6)}")
+        self.on_call(leg, source, dialed)
+
+    def _authenticated(self, session: Session, user: str) -> Extension | None:
+        now, throttle = self.now(), self.registrar.throttle
+        given = session.request.get("Authorization") or session.request.get("Proxy-Authorization")
+        challenger = self.registrar.challenger
+        account = self.registrar.accounts(user)
+        verdict = challenger.check(given, "INVITE", account, now) if given else None
+        if verdict == Verdict.OK and user in self.floor.centre.extensions:
+            return self.floor.centre.extensions[user]
+        if given and verdict not in (Verdict.STALE, Verdict.OK):
+            throttle.failed(session.flow.host, now)
+            session.reject(403, now)
+        else:
+            challenges = challenger.challenge(now, stale=verdict == Verdict.STALE)
+            session.reject(401, now, headers=[("WWW-Authenticate", c) for c in challenges])
+        return None
+
+    # -- what the media engine says --
+
+    def media_event(self, event: Any) -> None:
+        match event:
+            case media.Digit(name, digit):
+                leg = self.legs.get(name)
+                if leg and leg.on_digit:
+                    leg.on_digit(digit)
+            case media.Connected(name):
+                self._web_state(name, "ok")
+            case media.Disconnected(name):
+                self._web_state(name, "no_media_path")
+            case media.Silent(name):
+                self._away(name, True)
+            case media.Audible(name):
+                self._away(name, False)
+            case media.WorkerLost(names):
+                for name in names:
+                    self._media_lost(name)
+
+    def _web_state(self, name: str, state: str) -> None:
+        station = self.web_stations.get(name)
+        if station is None or station.state == state:
+            return
+        station.state, station.detail = state, ""
+        desk = self.floor.desks.get(station.user_id)
+        if desk and desk.station is station:
+            desk.show("StationChanged", station=station.view())
+            agent = self.floor.agent(station.user_id)
+            if state != "ok" and not desk.screens and agent.state not in WORKING:
+                self.floor.choose(station.user_id, NOT_READY, "station_lost")
+
+    def _away(self, name: str, away: bool) -> None:
+        """A browser that reloads or lost its network: music for the customer until it is back."""
+        station = self.web_stations.get(name)
+        desk = self.floor.desks.get(station.user_id) if station else None
+        if desk and desk.call:
+            self.floor.spawn(set_away(self, desk, desk.call, away))
+
+    def _media_lost(self, name: str) -> None:
+        """The worker that carried this leg died: its call ends cleanly."""
+        if sip_leg := self.legs.get(name):
+            self.floor.spawn(sip_leg.hang_up("media lost"))
+        elif name in self.web_stations:
+            station = self.web_stations[name]
+            desk = self.floor.desks.get(station.user_id)
+            leg = desk.call.leg_of(station.user_id) if desk and desk.call else None
+            if leg:
+                self.floor.spawn(leg.hang_up("media lost"))
+            self._web_state(name, "no_media")
+
+
+def _nobody(leg: SipLeg, source: Trunk | Extension, dialed: str) -> None:
+    leg.reject(503)
+
+
+def sip_user(uri: str) -> str:
+    """The user part of a Request-URI, without parameters: what was dialled."""
+    text = uri.partition(":")[2].partition("@")[0] if "@" in uri else ""
+    return text.partition(";")[0]
+
+
+def caller_of(address: Address) -> tuple[str, str]:
+    """Number and name of a From or P-Asserted-Identity header."""
+    return address.uri.user or "", address.display or ""

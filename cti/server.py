@@ -1,0 +1,159 @@
+"""Builds everything in order, runs it, stops it in reverse. The only file that may import all."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import uvloop
+from aiohttp import web
+from crm.history import History
+
+import webui.app
+from config import Settings
+from crm import calls, centre, db, demo, embedded
+from cti import inbound, mirror
+from cti.customers import Customers
+from cti.floor import Floor
+from cti.media.engine import EmbeddedEngine
+from cti.phone import Phones
+from cti.sip.digest import Account, Challenger, Throttle
+from cti.sip.registrar import Registrar
+from cti.sip.stack import Stack
+from cti.sip.transport import SipTransport
+from cti.toolbar.server import ToolbarServer
+
+log = logging.getLogger("ramal")
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Floor]:
+    """Everything up inside the block. Raises Refused when it cannot start, with what to do."""
+    async with contextlib.AsyncExitStack() as stack:
+        database_url = await stack.enter_async_context(embedded.postgres(settings))
+        redis_url = await stack.enter_async_context(embedded.valkey(settings))
+        pool = await db.connect(database_url)
+        stack.push_async_callback(pool.close)
+        await db.migrate(pool)
+        if settings.demo:
+            await demo.fill(pool, settings, demo.password(settings))
+
+        history = History(pool, settings.history_records_max, settings.data / "history.pending")
+        writing = asyncio.create_task(history.run())
+        stack.push_async_callback(_finish_history, history, writing)
+
+        floor = Floor(await centre.load(pool), history, settings, await calls.today(pool))
+        floor.db = pool
+        phones = await stack.enter_async_context(telephones(settings, floor))
+        stack.push_async_callback(floor.close)
+
+        copying = asyncio.create_task(mirror.run(floor, redis_url))
+        stack.push_async_callback(_cancel, copying)
+        toolbars = ToolbarServer(settings, floor, pool)
+        await toolbars.start()
+        stack.push_async_callback(toolbars.close)
+        app = webui.app.build(settings, pool, floor, phones.transport, history)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, settings.bind, settings.http_port, reuse_address=True).start()
+        if settings.demo and settings.demo_customers:
+            customers = Customers(settings)
+            await customers.start()
+            stack.push_async_callback(customers.close)
+        yield floor
+
+
+@contextlib.asynccontextmanager
+async def telephones(settings: Settings, floor: Floor) -> AsyncIterator[Phones]:
+    """The media engine, the SIP stack and its sockets, wired to the floor."""
+    address = settings.public_address or settings.bind
+    engine = EmbeddedEngine(
+        settings.bind,
+        address,
+        settings.media_port_low,
+        settings.media_port_high,
+        settings.media_workers or max(2, os.cpu_count() or 2),
+        settings.media_silence_ms,
+        settings.data / "recordings",
+    )
+    throttle = Throttle(settings.sip_ban_after, settings.sip_ban_seconds)
+
+    def account(user: str) -> Account | None:
+        extension = floor.centre.extensions.get(user)
+        return Account(user, extension.ha1_md5, extension.ha1_sha256) if extension else None
+
+    registrar = Registrar(account, Challenger("ramal", _token), throttle)
+    stack = Stack(address, settings.sip_port, _token, registrar, throttle=throttle)
+    transport = SipTransport(stack, settings.bind, settings.sip_port)
+    phones = Phones(settings, floor, engine, stack, registrar, transport)
+    floor.phones = phones
+    phones.on_call = lambda leg, source, dialed: inbound.arrived(floor, phones, leg, source, dialed)
+    await engine.start()
+    try:
+        await transport.start()
+        try:
+            yield phones
+        finally:
+            await transport.close()
+    finally:
+        await engine.stop()
+
+
+def _token() -> str:
+    return secrets.token_hex(8)
+
+
+async def _finish_history(history: History, writing: asyncio.Task[None]) -> None:
+    await history.close()
+    await _cancel(writing)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings):
+        print(welcome(settings), flush=True)
+        await stop.wait()
+        print("Stopping…", flush=True)
+
+
+def welcome(settings: Settings) -> str:
+    """What a person reads when the product serves: where, as whom, and what to try."""
+    host = settings.public_address or settings.bind
+    lines = [f"Ramal is serving at http://{host}:{settings.http_port}/"]
+    if settings.demo:
+        lines += [
+            "",
+            f"  Log in as agent1 … agent6, supervisor or admin; the password is {demo.password(settings)}",
+            f"  Call 4000 (sales) or 4001 (support) over SIP at {host}:{settings.sip_port}",
+            "  Softphones register as 1001 … 1006 with the same password",
+            f"  Toolbars connect to TCP port {settings.cti_port}:  .venv/bin/ramal toolbar --user agent2",
+        ]
+        if settings.demo_customers:
+            lines.append("  Simulated customers call by themselves once an agent is available.")
+    return "\n".join([*lines, "", "Ctrl-C stops it; the data stay in " + str(Path(settings.data).resolve())])
+
+
+def run(settings: Settings) -> None:
+    logging.basicConfig(
+        level=os.environ.get("LOG_LEVEL", "INFO"),
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings))
