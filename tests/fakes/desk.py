@@ -90,7 +90,7 @@ class FakeUsers:
 
     async def verify(self, login, password):
         if self.failures >= self.failures_max:
-            raise Refused("Too many wrong passwords. Try again in a minute.", code="throttled")
+            raise Refused("Too many wrong passwords. Try again in a minute.", code="locked")
         if password != "secret" or login not in self.known:
             self.failures += 1
             return None

@@ -5,11 +5,15 @@ import re
 import sys
 from pathlib import Path
 
+from cti.commands import VERBS
+from cti.floor import EVENTS
 from cti.toolbar.frames import encode
 
 from .conftest import until
 
-DOCUMENT = (Path(__file__).parents[2] / "docs/cti-protocol.md").read_text()
+ROOT = Path(__file__).parents[2]
+DOCUMENT = (ROOT / "docs/cti-protocol.md").read_text()
+CORE = "".join(path.read_text() for path in [*ROOT.glob("cti/*.py"), *ROOT.glob("cti/toolbar/server.py")])
 
 
 async def test_the_example_client_logs_in_becomes_ready_and_answers(site, tmp_path):
@@ -38,3 +42,29 @@ def test_the_frame_in_hexadecimal_is_a_ping():
         re.findall(r"\b[0-9a-f]{2}\b(?= |\n)", re.sub(r"  +\S*\".*|  +length.*|  +a map.*", "", block))
     )
     assert bytes.fromhex(digits) == encode({"id": 1, "verb": "Ping"})
+
+
+def rows(title: str) -> str:
+    """The tables of one section."""
+    (section,) = re.findall(rf"^##+ {title}$(.*?)(?=^##|\Z)", DOCUMENT, re.DOTALL | re.MULTILINE)
+    return "\n".join(line for line in section.splitlines() if line.startswith("| `"))
+
+
+def test_every_verb_is_described_and_no_other():
+    described = set(re.findall(r"`(\w+) \{", rows("Verbs")))
+    assert described == set(VERBS) | {"Watch"}
+
+
+def test_every_event_is_described_and_no_other():
+    shown = set(re.findall(r"""show\(\s*"(\w+)\"""", CORE)) | set(EVENTS.values()) | {"WallChanged"}
+    names = {
+        name for row in rows("Events").splitlines() for name in re.findall(r"`([A-Z]\w+)`", row.split("|")[1])
+    }
+    assert names == shown
+
+
+def test_every_error_code_is_described():
+    used = set(re.findall(r"""code="(\w+)\"""", CORE)) | set(re.findall(r"failure\(\w+, \"(\w+)\"", CORE))
+    codes = set(re.findall(r"^\| `(\w+)`", rows("Error codes"), re.MULTILINE))
+    assert used <= codes
+    assert {"bad_frame", "idle", "full", "locked", "wrong_login"} <= codes

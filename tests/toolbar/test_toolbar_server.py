@@ -51,7 +51,7 @@ async def test_a_locked_user_is_told_so(site):
     site.users.failures = site.users.failures_max
     peer = await site.raw()
     answer = await peer.ask(verb="Login", user="agent1", password="secret")
-    assert answer["error"]["code"] == "throttled"
+    assert answer["error"]["code"] == "locked"
 
 
 async def test_a_login_without_a_password_is_refused(site):
