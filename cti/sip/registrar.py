@@ -181,9 +181,8 @@ class Registrar:
         if len(wanted) > BINDINGS_MAX:
             raise _Refused(400, "Too Many Contacts")
         _in_order(request, [known[binding.place] for binding in wanted if binding.place in known])
-        self._remove(
-            user, [b.place for b in wanted if b.expires_at <= now and b.place in known], quietly=True
-        )
+        was_known = bool(known)
+        self._drop(user, [binding.place for binding in wanted if binding.expires_at <= now])
         for binding in wanted:
             if binding.expires_at > now:
                 self._keep(user, binding)
