@@ -8,15 +8,20 @@ too slowly is dropped.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from config import Settings
+from crm import users
+from crm.db import Db
 from crm.refused import Refused
 from crm.users import User, can
+from cti import commands
 
 from .frames import BadFrame, Decoder, Encoder, Message, encode
 
@@ -44,40 +49,34 @@ Perform = Callable[["Floor", "Desk", str, Message], Awaitable[Message]]
 """(floor, desk, verb, arguments) -> the result; raises Refused."""
 
 
-class Limits(Protocol):
-    """What this server reads of config.Settings."""
-
-    @property
-    def bind(self) -> str: ...
-    @property
-    def cti_port(self) -> int: ...
-    @property
-    def frame_bytes_max(self) -> int: ...
-    @property
-    def toolbar_outbox_max(self) -> int: ...
-
-
 class ToolbarServer:
     """Serves the port from `start()` to `close()`.
 
-    With `tls` the port speaks TLS and nothing else.
+    With `tls` the port speaks TLS and nothing else. `verify` and `perform` are those of crm.users and
+    cti.commands when not given.
     """
 
     def __init__(
         self,
+        settings: Settings,
         floor: Floor,
-        settings: Limits,
-        verify: Verify,
-        perform: Perform,
+        db: Db,
         *,
+        verify: Verify | None = None,
+        perform: Perform = commands.perform,
         tls: ssl.SSLContext | None = None,
         connections_max: int = CONNECTIONS_MAX,
         idle_seconds: float = IDLE_SECONDS,
         login_delay_seconds: float = LOGIN_DELAY_SECONDS,
     ) -> None:
-        self.floor = floor
         self.settings = settings
-        self.verify = verify
+        self.floor = floor
+        self.verify = verify or functools.partial(
+            users.verify,
+            db,
+            failures_max=settings.login_failures_max,
+            lock_seconds=settings.login_lock_seconds,
+        )
         self.perform = perform
         self.idle_seconds = idle_seconds
         self.login_delay_seconds = login_delay_seconds

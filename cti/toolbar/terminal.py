@@ -43,7 +43,7 @@ def command_line(argv: Sequence[str] | None = None) -> int:
         epilog="Commands while it runs:\n" + HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("user")
+    parser.add_argument("--user", required=True, help="the login")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=PORT)
     parser.add_argument("--password-file", help="a file whose first line is the password")

@@ -2,11 +2,11 @@
 
 import asyncio
 import struct
-from dataclasses import dataclass
 
 import msgpack
 import pytest
 
+from config import Settings
 from crm.users import Role
 from cti.toolbar.client import ToolbarClient
 from cti.toolbar.frames import encode
@@ -21,14 +21,6 @@ async def until(condition, seconds=30.0):
             await asyncio.sleep(0.005)
 
 
-@dataclass(frozen=True)
-class FakeSettings:
-    bind: str = "127.0.0.1"
-    cti_port: int = 0
-    frame_bytes_max: int = 65_536
-    toolbar_outbox_max: int = 50
-
-
 class Site:
     """Everything of one server; `start` may be called again, as after a restart."""
 
@@ -39,8 +31,10 @@ class Site:
 
     async def start(self, **options):
         options = {"login_delay_seconds": 0.0} | options
-        settings = FakeSettings(cti_port=self.port)
-        self.server = ToolbarServer(self.floor, settings, self.users.verify, self.commands, **options)
+        settings = Settings(cti_port=self.port, frame_bytes_max=65_536, toolbar_outbox_max=50)
+        self.server = ToolbarServer(
+            settings, self.floor, None, verify=self.users.verify, perform=self.commands, **options
+        )
         await self.server.start()
         self.port = self.server.port
 

@@ -20,7 +20,7 @@ class Terminal:
     @classmethod
     async def open(cls, site, user="agent1", password="secret"):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "cti.toolbar.terminal", user, "--port", str(site.port),
+            sys.executable, "-m", "cti.toolbar.terminal", "--user", user, "--port", str(site.port),
             cwd=ROOT, env=os.environ | {"TOOLBAR_PASSWORD": password},
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
