@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> None:
     """What cannot be done ends with one clear line and exit status 1; wrong usage with status 2."""
     given = sys.argv[1:] if argv is None else argv
     if given[:1] == ["toolbar"]:  # it has options of its own
-        from cti.toolbar.client import command_line
+        from cti.toolbar.terminal import command_line
 
         sys.exit(command_line(given[1:]))
     arguments = parser().parse_args(given)
