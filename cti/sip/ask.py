@@ -1,0 +1,137 @@
+"""One request of ours that may be challenged, and is then sent again with credentials (RFC 3261 section 22). PURE."""
+
+from typing import Protocol
+
+from cti.sip import digest
+from cti.sip.core import Core
+from cti.sip.dialog import Dialog, Written
+from cti.sip.headers import BadHeader
+from cti.sip.message import Response
+from cti.sip.transaction import ClientInvite, ClientNonInvite
+
+TRIES_MAX = 3  # a first try, one with credentials, one more when the nonce had gone stale
+
+Credentials = tuple[str, str]  # user, password
+
+
+class Answer(Protocol):
+    def __call__(self, status: int, response: Response | None, now: float, /) -> None: ...
+
+
+class Ask:
+    """`answer(status, response, now)` is called with every response to an INVITE above 100, with the final one to
+    others; with 408 and no response when none came, with 503 when the connection was lost."""
+
+    __slots__ = (
+        "_answer",
+        "_body",
+        "_core",
+        "_credentials",
+        "_extra",
+        "_kind",
+        "_method",
+        "_tries",
+        "authorization",
+        "dialog",
+        "transaction",
+        "written",
+    )
+
+    transaction: ClientInvite | ClientNonInvite
+    written: Written
+
+    def __init__(
+        self,
+        core: Core,
+        dialog: Dialog,
+        method: str,
+        extra: str,
+        body: str,
+        answer: Answer,
+        now: float,
+        credentials: Credentials | None = None,
+        kind: str = "application/sdp",
+    ) -> None:
+        self._core = core
+        self.dialog = dialog
+        self._method = method
+        self._extra = extra
+        self._body = body
+        self._kind = kind
+        self._answer = answer
+        self._credentials = credentials
+        self._tries = 0
+        self.authorization = ""
+        self.send(now)
+
+    def send(self, now: float) -> None:
+        core = self._core
+        self._tries += 1
+        self.written = written = self.dialog.request(
+            self._method, self.authorization + self._extra, self._body, self._kind
+        )
+        key = (written.branch, self._method)
+        if self._method == "INVITE":
+            self.transaction = ClientInvite(
+                core.wire, core.clients, key, written.flow, written.data,
+                self._receive, self._fail, self._ack_refusal, now,
+            )  # fmt: skip
+        else:
+            self.transaction = ClientNonInvite(
+                core.wire, core.clients, key, written.flow, written.data, self._receive, self._fail, now
+            )
+
+    def again(self, extra: str, now: float) -> None:
+        """Send once more with other headers, as 421 and 422 ask for."""
+        self._extra = extra
+        self.send(now)
+
+    def abandon(self, now: float) -> None:
+        """Nobody wants the answer any more: do not ask again, and do not wait for it without end."""
+        self._credentials = None
+        if isinstance(self.transaction, ClientInvite):
+            self.transaction.canceled(now)
+
+    @property
+    def may_try_again(self) -> bool:
+        return self._tries < TRIES_MAX
+
+    def acknowledge(self, dialog: Dialog, body: str = "") -> Written:
+        """The ACK of a 2xx to this INVITE, in the dialog that it made; it carries the same credentials."""
+        return dialog.request("ACK", self.authorization, body, number=self.written.number)
+
+    def _receive(self, response: Response, now: float) -> None:
+        status = response.status
+        if status in (401, 407) and self._authorize(response):
+            self.send(now)
+        elif status != 100 or self._method == "INVITE":
+            self._answer(status, response, now)
+
+    def _fail(self, now: float, status: int) -> None:
+        self._answer(status, None, now)
+
+    def _ack_refusal(self, response: Response) -> bytes:
+        return self.dialog.follow_up("ACK", self.written, response.get("to") or self.dialog.remote)
+
+    def _authorize(self, response: Response) -> bool:
+        """Find the credentials' header for the first challenge we can answer."""
+        if self._credentials is None or not self.may_try_again:
+            return False
+        ours, theirs = (
+            ("Authorization", "www-authenticate")
+            if response.status == 401
+            else ("Proxy-Authorization", "proxy-authenticate")
+        )
+        for challenge in response.get_all(theirs):
+            if self.authorization and "stale=true" not in challenge.lower():
+                return False  # these credentials were refused: the same ones will be refused again
+            user, password = self._credentials
+            try:
+                value = digest.respond(
+                    challenge, self._method, self.dialog.target, user, password, self._core.token(), 1
+                )
+            except (BadHeader, ValueError):
+                continue
+            self.authorization = f"{ours}: {value}\r\n"
+            return True
+        return False
