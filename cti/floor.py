@@ -8,10 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crm.history import History
-
 from config import Settings
-from crm.calls import QueueToday
 from crm.centre import Centre
 from crm.queues import Queue
 from crm.shifts import ShiftInterval
@@ -22,6 +19,8 @@ from cti.desk import Desk
 from cti.queue import Free, Waiting, assign, in_order
 
 if TYPE_CHECKING:
+    from crm.history import History
+
     from cti.phone import Phones
 
 log = logging.getLogger("ramal.floor")
@@ -43,6 +42,17 @@ REASONS = {
 
 
 @dataclass(slots=True)
+class QueueDay:
+    """What a queue did today: calls, and their seconds of waiting."""
+
+    offered: int = 0
+    answered: int = 0
+    abandoned: int = 0
+    answered_in_level: int = 0
+    wait_seconds_total: float = 0.0
+
+
+@dataclass(slots=True)
 class _Entry:
     waiting: Waiting
     call: Call
@@ -55,9 +65,9 @@ class Floor:
     def __init__(
         self,
         centre: Centre,
-        history: History,
+        history: "History",
         settings: Settings,
-        today: dict[str, QueueToday] | None = None,
+        today: dict[str, QueueDay] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.history = history
@@ -69,7 +79,7 @@ class Floor:
         self.phones: Phones = None  # type: ignore[assignment]  # given by server.py, which builds both
         self.db: Any = None
         self._entries: dict[str, _Entry] = {}
-        self._today: dict[str, QueueToday] = dict(today or {})
+        self._today: dict[str, QueueDay] = dict(today or {})
         self._watchers: set[Callable[[], None]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._told_queues: dict[str, Any] = {}
@@ -167,13 +177,13 @@ class Floor:
         if queue and wait <= queue.service_level_seconds:
             today.answered_in_level += 1
 
-    def today(self, queue: str) -> QueueToday:
+    def today(self, queue: str) -> QueueDay:
         """Counters of the local day; a new day begins them anew."""
         day = time.localtime(self.now())[:3]
         if getattr(self, "_day", day) != day:
             self._today.clear()
         self._day = day
-        return self._today.setdefault(queue, QueueToday())
+        return self._today.setdefault(queue, QueueDay())
 
     async def find_agent(self, call: Call) -> int:
         """Wait in the call's queue until an agent is reserved for it; their user id."""

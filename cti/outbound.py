@@ -112,7 +112,7 @@ async def from_desk(floor: "Floor", phones: Phones, call: Call, desk: "Desk", ro
                 watch.cancel()
             if far is None:
                 raise Unreached(487, Result.NO_ANSWER, "agent hung up")
-            await phones.engine.stop_play(leg.name)
+            await phones.engine.stop_playing(leg.name)
             call.customer = far
             call.answered = floor.now()
             for at in (desk, other):
@@ -155,7 +155,7 @@ async def pass_on_early_media(phones: Phones, ring: Ring, leg: str) -> None:
     far = ring.leg if isinstance(ring, PhoneRing) else None
     if far and far.early_media:
         await phones.engine.bridge(leg, far.name)
-        await phones.engine.stop_play(leg)
+        await phones.engine.stop_playing(leg)
 
 
 def from_phone(floor: "Floor", phones: Phones, leg: SipLeg, source: Extension, dialed: str) -> None:

@@ -6,6 +6,7 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from config import Settings
@@ -17,13 +18,14 @@ from cti.agent import NOT_READY, WORKING
 from cti.call import Call
 from cti.media import engine as media
 from cti.media.engine import Engine
-from cti.sip import stack as sip
-from cti.sip.digest import Verdict
+from cti.sip import events as sip
+from cti.sip.digest import Account, Challenger, Throttle, Verdict
 from cti.sip.flow import Flow
 from cti.sip.headers import Address
 from cti.sip.registrar import Binding, Registrar
 from cti.sip.sdp import NotAcceptable
-from cti.sip.stack import Session, Stack
+from cti.sip.session import Session
+from cti.sip.stack import Stack
 from cti.sip.transport import SipTransport
 from cti.station import MediaFault, StationFailed, WebStation
 from cti.story import LegOver
@@ -160,6 +162,15 @@ def is_hold(sdp: str) -> bool:
     return bool(re.search(r"^a=(sendonly|inactive)\s*$|^c=IN IP4 0\.0\.0\.0\s*$", sdp, re.MULTILINE))
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may call: accounts by extension, the digest challenge, and the ban of hosts that keep failing."""
+
+    account: Callable[[str], Account | None]
+    challenger: Challenger
+    throttle: Throttle
+
+
 class Phones:
     """The SIP stack, the media engine and the floor, wired. `on_call` starts the story of a new call."""
 
@@ -170,6 +181,7 @@ class Phones:
         engine: Engine,
         stack: Stack,
         registrar: Registrar,
+        access: Access,
         transport: SipTransport,
     ) -> None:
         self.settings = settings
@@ -177,6 +189,8 @@ class Phones:
         self.engine = engine
         self.stack = stack
         self.registrar = registrar
+        self.access = access
+        self.host = settings.public_address or settings.bind
         self.transport = transport
         self.on_call: Callable[[SipLeg, Trunk | Extension, str], None] = _nobody
         self.legs: dict[str, SipLeg] = {}
@@ -218,15 +232,15 @@ class Phones:
         headers = []
         if auto_answer:
             headers = [
-                ("Call-Info", f"<sip:{self.stack.host}>;answer-after=0"),
-                ("Alert-Info", f"<http://{self.stack.host}>;info=alert-autoanswer;delay=0"),
+                ("Call-Info", f"<sip:{self.host}>;answer-after=0"),
+                ("Alert-Info", f"<http://{self.host}>;info=alert-autoanswer;delay=0"),
             ]
         near = call.customer or call.agent_leg
         return await self._invite(
             str(binding.uri),
             binding.flow,
             self._from(call.caller or call.number, call.caller_name),
-            f"<sip:{extension}@{self.stack.host}>",
+            f"<sip:{extension}@{self.host}>",
             headers,
             near=near.name if near else None,
         )
@@ -278,7 +292,7 @@ class Phones:
     def _from(self, number: str, display_name: str = "") -> str:
         shown = re.sub(r'[\\"\r\n]', "", display_name)
         user = re.sub(r"[^0-9A-Za-z+*#._-]", "", number) or "anonymous"
-        return (f'"{shown}" ' if shown else "") + f"<sip:{user}@{self.stack.host}>"
+        return (f'"{shown}" ' if shown else "") + f"<sip:{user}@{self.host}>"
 
     async def _address(self, host: str) -> str:
         try:
@@ -300,7 +314,7 @@ class Phones:
         """A standing leg hears nothing and is heard by nobody."""
         try:
             await self.engine.unbridge(leg)
-            await self.engine.stop_play(leg)
+            await self.engine.stop_playing(leg)
             await self.engine.mute(leg, False)
         except MediaFault as error:
             log.debug("%s: %s", leg, error)
@@ -377,18 +391,19 @@ class Phones:
         self.on_call(leg, source, dialed)
 
     def _authenticated(self, session: Session, user: str) -> Extension | None:
-        now, throttle = self.now(), self.registrar.throttle
+        now, access, host = self.now(), self.access, session.flow.host
         given = session.request.get("Authorization") or session.request.get("Proxy-Authorization")
-        challenger = self.registrar.challenger
-        account = self.registrar.accounts(user)
-        verdict = challenger.check(given, "INVITE", account, now) if given else None
-        if verdict == Verdict.OK and user in self.floor.centre.extensions:
-            return self.floor.centre.extensions[user]
-        if given and verdict not in (Verdict.STALE, Verdict.OK):
-            throttle.failed(session.flow.host, now)
+        verdict = None
+        if given:
+            verdict = access.challenger.check(given, "INVITE", access.account(user), now, host)
+        if verdict == Verdict.OK:
+            access.throttle.succeeded(host)
+            return self.floor.centre.extensions.get(user)
+        if verdict in (Verdict.WRONG, Verdict.MALFORMED):
+            access.throttle.failed(host, now)
             session.reject(403, now)
         else:
-            challenges = challenger.challenge(now, stale=verdict == Verdict.STALE)
+            challenges = access.challenger.challenge(now, verdict == Verdict.STALE, host)
             session.reject(401, now, headers=[("WWW-Authenticate", c) for c in challenges])
         return None
 

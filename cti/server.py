@@ -17,11 +17,12 @@ from crm.history import History
 import webui.app
 from config import Settings
 from crm import calls, centre, db, demo, embedded
+from crm.extensions import REALM
 from cti import inbound, mirror
 from cti.customers import Customers
 from cti.floor import Floor
 from cti.media.engine import EmbeddedEngine
-from cti.phone import Phones
+from cti.phone import Access, Phones
 from cti.sip.digest import Account, Challenger, Throttle
 from cti.sip.registrar import Registrar
 from cti.sip.stack import Stack
@@ -88,10 +89,11 @@ async def telephones(settings: Settings, floor: Floor) -> AsyncIterator[Phones]:
         extension = floor.centre.extensions.get(user)
         return Account(user, extension.ha1_md5, extension.ha1_sha256) if extension else None
 
-    registrar = Registrar(account, Challenger("ramal", _token), throttle)
+    access = Access(account, Challenger(REALM, _token), throttle)
+    registrar = Registrar(account, access.challenger, throttle)
     stack = Stack(address, settings.sip_port, _token, registrar, throttle=throttle)
     transport = SipTransport(stack, settings.bind, settings.sip_port)
-    phones = Phones(settings, floor, engine, stack, registrar, transport)
+    phones = Phones(settings, floor, engine, stack, registrar, access, transport)
     floor.phones = phones
     phones.on_call = lambda leg, source, dialed: inbound.arrived(floor, phones, leg, source, dialed)
     await engine.start()

@@ -71,9 +71,9 @@ async def retrieve(phones: "Phones", desk: "Desk", call: Call) -> None:
     own, other = call.leg_of(desk.user.id), call.other_leg(desk.user.id)
     if own and other and call.holding:
         call.retrieve(phones.floor.now())
-        await phones.engine.stop_play(own.name)
+        await phones.engine.stop_playing(own.name)
         if not call.away:
-            await phones.engine.stop_play(other.name)
+            await phones.engine.stop_playing(other.name)
         desk.show("Retrieved", call=call.view(desk.user.id))
 
 
@@ -104,7 +104,7 @@ async def set_away(phones: "Phones", desk: "Desk", call: Call, away: bool) -> No
         if away:
             await phones.engine.play(other.name, MUSIC)
         else:
-            await phones.engine.stop_play(other.name)
+            await phones.engine.stop_playing(other.name)
     desk.show("MediaChanged", call=call.view(desk.user.id))
 
 
