@@ -123,12 +123,13 @@ class Address:
     The URI is parsed when first asked for, since most messages are served by their tag alone.
     """
 
-    __slots__ = ("_uri", "display", "params")
+    __slots__ = ("_spec", "_uri", "display", "params")
 
     def __init__(self, display: str, uri: Uri | str, params: Params = NO_PARAMS) -> None:
         self.display = display
-        self._uri = uri
         self.params = params
+        self._spec = uri
+        self._uri: Uri | None = None
 
     @staticmethod
     def parse(text: str) -> "Address":
@@ -145,25 +146,25 @@ class Address:
     @property
     def uri(self) -> Uri:
         """Raises BadUri; not after `message.validate` has passed the message."""
-        if isinstance(self._uri, str):
-            self._uri = Uri.parse(self._uri)
+        if self._uri is None:
+            self._uri = self._spec if isinstance(self._spec, Uri) else Uri.parse(self._spec)
         return self._uri
 
     @property
     def spec(self) -> str:
         """The URI's text as it came."""
-        return str(self._uri)
+        return str(self._spec)
 
     @property
     def tag(self) -> str | None:
         return self.params.get("tag")
 
     def with_params(self, **params: str | None) -> "Address":
-        return Address(self.display, self._uri, {**self.params, **params})
+        return Address(self.display, self._spec, {**self.params, **params})
 
     def __str__(self) -> str:
         display = f"{quote(self.display)} " if self.display else ""
-        return f"{display}<{self._uri}>{format_params(self.params)}"
+        return f"{display}<{self._spec}>{format_params(self.params)}"
 
     def __repr__(self) -> str:
         return f"Address({str(self)!r})"
