@@ -8,11 +8,13 @@ sent and not waited for: they arrive in order, and a worker that cannot carry th
 import asyncio
 import itertools
 import random
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from cti.media import sdp_webrtc
 from cti.media.control import Message
 from cti.media.process import MediaError, NoCapacity, WorkerGone, WorkerProcess
 from cti.media.rtp import DIGITS
@@ -181,7 +183,6 @@ class EmbeddedEngine:
         self._workers = [
             WorkerProcess(
                 address,
-                announce,
                 range(port_low + number * share, port_low + (number + 1) * share),
                 silence_ms,
                 self._happened,
@@ -242,9 +243,7 @@ class EmbeddedEngine:
     def _agree(self, leg: _Leg, agreed: sdp.Agreed) -> None:
         party = agreed.peer
         leg.law = agreed.codec.name
-        accepted = {codec.pt: codec.name for codec in party.payloads if codec.name in sdp.G711}
-        digits = agreed.telephone_event
-        format = (agreed.codec.pt, leg.law, accepted, digits, digits)
+        format = _format(agreed.codec.pt, party)
         leg.worker.tell("agree", leg.name, party.address, party.port, format, party.listens, party.speaks)
 
     async def _new_rtp(self, name: str, near: str | None) -> _Leg:
@@ -253,6 +252,27 @@ class EmbeddedEngine:
         port = await worker.take_port()
         worker.tell("rtp", name, port)
         return self._add(_Leg(name, worker, port))
+
+    # -- WebRTC legs ---------------------------------------------------------------------------------
+
+    async def webrtc_answer(self, leg: str, offer: str, near: str | None = None) -> str:
+        """The answer to a browser's offer: for a new leg, or another connection under an old one.
+
+        The old one keeps its bridge, line and recording. Raises NotAcceptable.
+        """
+        browser = sdp_webrtc.read(offer)
+        answering = self._legs.get(leg) or self._add(_Leg(leg, await self._worker(near), 0))
+        assert not answering.port, f"leg {leg} is plain RTP"
+        answering.version += 1
+        answering.law = browser.law
+        ufrag, password = secrets.token_hex(4), secrets.token_hex(12)
+        worker, audio = answering.worker, browser.audio
+        worker.tell(
+            "webrtc", leg, ufrag, password, (browser.algorithm, browser.fingerprint),
+            _format(browser.payload_type, audio), audio.listens, audio.speaks,
+        )  # fmt: skip
+        ours = sdp_webrtc.Ours(self._announce, worker.webrtc_port, ufrag, password, worker.fingerprint)
+        return sdp_webrtc.answer(browser, ours, answering.session, answering.version)
 
     def _add(self, leg: _Leg) -> _Leg:
         self._legs[leg.name] = leg
@@ -385,7 +405,7 @@ class EmbeddedEngine:
         return leg
 
     async def _worker(self, near: str | None) -> WorkerProcess:
-        """The worker for a new leg: that of `near`, or the one with fewest legs. Waits while none is ready."""
+        """Where a new leg goes: beside `near`, or to the worker with fewest legs. Waits until one is ready."""
         beside = self._legs.get(near) if near else None
         if beside is not None:
             return beside.worker
@@ -411,3 +431,9 @@ class EmbeddedEngine:
         worker.forget_ports()
         if lost:
             self.on_event(WorkerLost([leg.name for leg in lost]))
+
+
+def _format(payload_type: int, audio: sdp.Audio) -> tuple[int, str, dict[int, str], int | None, int | None]:
+    """What a worker needs to know of a party's payload types: the fields of rtp.Format."""
+    accepted = {codec.pt: codec.name for codec in audio.payloads if codec.name in sdp.G711}
+    return payload_type, accepted[payload_type], accepted, audio.telephone_event, audio.telephone_event

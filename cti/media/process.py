@@ -44,7 +44,6 @@ class WorkerProcess:
     def __init__(
         self,
         address: str,
-        announce: str,
         ports: range,
         silence_ms: int,
         on_event: Callable[["WorkerProcess", Message], None],
@@ -54,7 +53,7 @@ class WorkerProcess:
         self.ready = False
         self.webrtc_port = 0
         self.fingerprint = ""
-        self._arguments = (address, announce, str(ports.start), str(ports.stop), str(silence_ms))
+        self._arguments = (address, str(ports.start), str(ports.stop), str(silence_ms))
         self._on_event = on_event
         self._on_death = on_death
         self._process: subprocess.Popen[bytes] | None = None

@@ -225,6 +225,9 @@ class Leg:
     def close(self) -> None:
         raise NotImplementedError
 
+    def watch(self, now: float) -> None:
+        """Look after the connection, once a second."""
+
     def report(self, now: float) -> None:
         """Send an RTCP report."""
         raise NotImplementedError

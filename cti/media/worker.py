@@ -1,6 +1,6 @@
 """One media worker: a process that carries the packets of many legs and does as the engine says.
 
-`python -m cti.media.worker CONTROL_FD ADDRESS ANNOUNCE PORT_LOW PORT_HIGH SILENCE_MS`; it ends when the other
+`python -m cti.media.worker CONTROL_FD ADDRESS PORT_LOW PORT_HIGH SILENCE_MS`; it ends when the other
 end of the control socket closes. Nothing is decided here, and nothing here waits.
 """
 
@@ -19,12 +19,15 @@ from typing import Any
 
 from cti.media import rtcp, tones, wav
 from cti.media.control import Channel, Closed
+from cti.media.dtls import Identity
 from cti.media.dtmf import Dialer
+from cti.media.icelite import IcePort
 from cti.media.loop import TICK_SECONDS, Loop
 from cti.media.pairs import Pairs
 from cti.media.recorder import Recording, Voice, Writer
 from cti.media.rtp import Format, Leg, bridge, unbridge
 from cti.media.rtp_leg import RtpLeg, address_of
+from cti.media.webrtc_leg import WebRtcLeg
 
 SILENCE_TICKS = round(0.1 / TICK_SECONDS)  # who is silent is looked at each 100 ms
 SECOND_TICKS = round(1 / TICK_SECONDS)
@@ -37,14 +40,14 @@ log = logging.getLogger("media")
 
 
 class Worker:
-    def __init__(
-        self, control: socket.socket, address: str, announce: str, low: int, high: int, silence_ms: int
-    ) -> None:
+    def __init__(self, control: socket.socket, address: str, low: int, high: int, silence_ms: int) -> None:
         self._silence_seconds = silence_ms / 1000
         self._channel = Channel(control)
         self._loop = Loop(self._tick)
         self._writer = Writer()
-        self._pairs = Pairs(address, low + 2, high)
+        self._ice = IcePort(self._loop, address, low, high)
+        self._identity = Identity()
+        self._pairs = Pairs(address, self._ice.port + 1, high)
         self._legs: dict[str, Leg] = {}
         self._players: dict[str, tones.Player] = {}
         self._dialers: dict[str, Dialer] = {}
@@ -57,6 +60,7 @@ class Worker:
             "pairs": self._open_pairs,
             "rtp": self._open_rtp,
             "agree": self._agree,
+            "webrtc": self._webrtc,
             "link": self._link,
             "bridge": self._bridge,
             "unbridge": self._unbridge,
@@ -74,7 +78,7 @@ class Worker:
         self._loop.add(control.fileno(), self._commanded)
 
     def run(self) -> None:
-        self._event("hello", 0, "")
+        self._event("hello", self._ice.port, self._identity.fingerprint)
         self._flush()
         self._loop.run()
         now = time.monotonic()
@@ -124,6 +128,24 @@ class Worker:
         leg = self._legs[name]
         assert isinstance(leg, RtpLeg)
         leg.agree(address_of(host, port), Format(*format), hears, sends, time.monotonic())
+
+    def _webrtc(
+        self,
+        name: str,
+        ufrag: str,
+        password: str,
+        fingerprint: list[str],
+        format: list[Any],
+        hears: bool,
+        sends: bool,
+    ) -> None:
+        """A new leg, or another connection under an old one."""
+        leg = self._legs.get(name)
+        if leg is None:
+            leg = self._legs[name] = WebRtcLeg(name, self._event, time.monotonic(), self._ice, self._identity)
+        assert isinstance(leg, WebRtcLeg)
+        algorithm, value = fingerprint
+        leg.agree(ufrag, password, (algorithm, value), Format(*format), hears, sends)
 
     def _link(self, name: str, port: int, host: str, far_port: int, law: str) -> None:
         """An end of an internal connection to another worker."""
@@ -274,10 +296,12 @@ class Worker:
                 self._event("silent" if silent else "audible", leg.name)
 
     def _report(self, now: float) -> None:
-        """Write recordings each second and send RTCP each five, a fiftieth of them at each tick."""
+        """Write recordings and look after legs each second, report each five: some of them at each tick."""
         place = self._ticks % SECOND_TICKS
         for recording in list(self._recordings.values())[place::SECOND_TICKS]:
             recording.flush(now)
+        for leg in list(self._legs.values())[place::SECOND_TICKS]:
+            leg.watch(now)
         place = self._ticks % (SECOND_TICKS * rtcp.REPORT_SECONDS)
         for leg in list(self._legs.values())[place :: SECOND_TICKS * rtcp.REPORT_SECONDS]:
             leg.report(now)
@@ -295,7 +319,7 @@ class Taps:
 
 
 def main(arguments: list[str]) -> None:
-    descriptor, address, announce, low, high, silence_ms = arguments
+    descriptor, address, low, high, silence_ms = arguments
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # whatever ends the engine ends us
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
@@ -303,9 +327,7 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(name)s[%(process)d] %(levelname)s %(message)s")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    worker = Worker(
-        socket.socket(fileno=int(descriptor)), address, announce, int(low), int(high), int(silence_ms)
-    )
+    worker = Worker(socket.socket(fileno=int(descriptor)), address, int(low), int(high), int(silence_ms))
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     gc.collect()
     gc.freeze()

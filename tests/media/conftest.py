@@ -5,7 +5,9 @@ import socket
 import pytest
 
 from cti.media.engine import EmbeddedEngine
-from tests.media.phone import Phone, until
+from tests.media.peer import Peer
+from tests.media.phone import Phone
+from tests.waiting import until
 
 
 def free_ports(count):
@@ -82,3 +84,16 @@ async def caller(phone):
         return made
 
     return call
+
+
+@pytest.fixture
+async def peer():
+    peers = []
+
+    def make(**options):
+        peers.append(Peer(**options))
+        return peers[-1]
+
+    yield make
+    for each in peers:
+        await each.close()

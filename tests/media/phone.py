@@ -1,4 +1,4 @@
-"""A telephone made of one UDP socket: it sends a tone, keeps what it hears, and can be asked what that was."""
+"""A telephone made of one UDP socket: it sends a tone, keeps what it hears, and says what that was."""
 
 import asyncio
 import random
@@ -10,6 +10,7 @@ import time
 import numpy as np
 
 from cti.media import g711
+from tests.waiting import until
 
 SILENT_RMS = 60
 
@@ -29,16 +30,8 @@ def pitch(samples: np.ndarray) -> float | None:
     return float(np.argmax(spectrum) * 8000 / len(samples))
 
 
-async def until(condition, what="the condition"):
-    while True:
-        found = condition()
-        if found:
-            return found
-        await asyncio.sleep(0.01)
-
-
 class Phone:
-    """`hertz` is its voice. All packets heard are in `packets`: (second byte, sequence, timestamp, ssrc, payload)."""
+    """`hertz` is its voice. `packets` heard are (second byte, sequence, timestamp, ssrc, payload)."""
 
     def __init__(self, law="PCMA", hertz=440.0, digits=101, address="127.0.0.1"):
         self.law = law

@@ -1,0 +1,104 @@
+"""The answer to a browser's offer: one G.711 stream on our ICE-lite port, DTLS passive, digits by RFC 4733.
+
+What is left out counts as much: no header extensions, so the browser sends bare 12-byte headers; no a=ssrc,
+so it takes the line as it comes; none of its candidates are read, so it need not gather any.
+"""
+
+from dataclasses import dataclass
+
+from cti.sip.sdp import G711, Audio, Media, NotAcceptable, Origin, SessionDescription
+
+PROFILES = ("UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP")
+CANDIDATE = "1 1 udp 2130706431 {address} {port} typ host"  # RFC 8839: the highest priority, our only one
+
+
+@dataclass(frozen=True)
+class Browser:
+    """What an offer says that the answer and the media need."""
+
+    section: int  # which m= line
+    audio: Audio
+    sections: tuple[Media, ...]
+    mid: str
+    algorithm: str
+    fingerprint: str
+    payload_type: int
+    law: str
+
+    @property
+    def digits(self) -> int | None:
+        return self.audio.telephone_event
+
+
+def read(offer: str) -> Browser:
+    """Raises NotAcceptable when there is no G.711 over DTLS-SRTP with us as the DTLS server in it."""
+    described = SessionDescription.parse(offer)
+    everywhere = dict(described.attributes)
+    for section, audio in enumerate(described.audios):
+        if audio is None or audio.profile not in PROFILES:
+            continue
+        codec = next((codec for name in G711 for codec in audio.payloads if codec.name == name), None)
+        algorithm, _, fingerprint = (
+            audio.attribute("fingerprint") or everywhere.get("fingerprint", "")
+        ).partition(" ")
+        setup = audio.attribute("setup") or everywhere.get("setup", "actpass")
+        if codec is None or not fingerprint or setup == "passive" or audio.attribute("rtcp-mux") is None:
+            continue
+        return Browser(
+            section, audio, described.media, audio.attribute("mid") or "", algorithm, fingerprint.strip(),
+            codec.pt, codec.name,
+        )  # fmt: skip
+    raise NotAcceptable(f"there is no DTLS-SRTP audio in any of {', '.join(G711)}")
+
+
+@dataclass(frozen=True)
+class Ours:
+    """Our end of the transport."""
+
+    address: str
+    port: int
+    ufrag: str
+    password: str
+    fingerprint: str  # sha-256
+
+
+def answer(browser: Browser, ours: Ours, session: str, version: int) -> str:
+    digits = browser.digits
+    attributes = [
+        ("mid", browser.mid),
+        ("rtcp-mux", ""),
+        ("rtpmap", f"{browser.payload_type} {browser.law}/8000"),
+        *([("rtpmap", f"{digits} telephone-event/8000"), ("fmtp", f"{digits} 0-15")] if digits else []),
+        ("ptime", "20"),
+        (_mirrored(browser.audio), ""),
+        ("msid", "ramal audio"),
+        ("ice-ufrag", ours.ufrag),
+        ("ice-pwd", ours.password),
+        ("fingerprint", f"sha-256 {ours.fingerprint}"),
+        ("setup", "passive"),
+        ("candidate", CANDIDATE.format(address=ours.address, port=ours.port)),
+        ("end-of-candidates", ""),
+    ]
+    formats = (str(browser.payload_type), *([str(digits)] if digits else []))
+    sections = [
+        Media(media.kind, 0, media.profile, media.formats, attributes=_only_mid(media))
+        for media in browser.sections
+    ]
+    sections[browser.section] = Media(
+        "audio", ours.port, browser.audio.profile, formats, ours.address,
+        tuple(each for each in attributes if each != ("mid", "")),
+    )  # fmt: skip
+    everywhere = (("ice-lite", ""), *([("group", f"BUNDLE {browser.mid}")] if browser.mid else []))
+    return SessionDescription(
+        Origin(session, str(version), ours.address), "", tuple(sections), everywhere
+    ).encode()
+
+
+def _mirrored(audio: Audio) -> str:
+    if audio.listens:
+        return "sendrecv" if audio.speaks else "sendonly"
+    return "recvonly" if audio.speaks else "inactive"
+
+
+def _only_mid(media: Media) -> tuple[tuple[str, str], ...]:
+    return tuple(attribute for attribute in media.attributes if attribute[0] == "mid")
