@@ -405,7 +405,7 @@ class EmbeddedEngine:
         return leg
 
     async def _worker(self, near: str | None) -> WorkerProcess:
-        """Where a new leg goes: beside `near`, or to the worker with fewest legs. Waits until one is ready."""
+        """Where a new leg goes: beside `near`, or where fewest legs are. Waits until a worker is ready."""
         beside = self._legs.get(near) if near else None
         if beside is not None:
             return beside.worker

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 class WebRtcLeg(Leg):
     __slots__ = (
-        "_address", "_checked_at", "_dtls", "_identity", "_offered", "_port", "_srtp", "_ufrag", "addresses",
+        "_address", "_checked_at", "_dtls", "_identity", "_offered", "_port", "_renewed", "_srtp", "_ufrag", "addresses",
         "password",
     )  # fmt: skip
 
