@@ -5,7 +5,7 @@ import ipaddress
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,7 +22,7 @@ from cti.sip import events as sip
 from cti.sip.digest import Account, Challenger, Throttle, Verdict
 from cti.sip.flow import Flow
 from cti.sip.headers import Address
-from cti.sip.registrar import Binding, Registrar
+from cti.sip.registrar import Binding, Registered, Registrar, Unregistered
 from cti.sip.sdp import NotAcceptable
 from cti.sip.session import Session
 from cti.sip.stack import Stack
@@ -91,8 +91,8 @@ class SipLeg:
         self.reject(status)
         raise LegOver(cause)
 
-    def reject(self, status: int, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        self.session.reject(status, self.phones.now(), headers=headers)
+    def reject(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
+        self.session.reject(status, self.phones.now(), headers=list(headers))
         self.phones.pump()
 
     # -- both directions --
@@ -350,7 +350,7 @@ class Phones:
                     leg.ended(cause)
             case sip.OptionsAnswered(flow, status):
                 self._trunk_answered(flow, status)
-            case sip.Registered() | sip.Unregistered():
+            case Registered() | Unregistered():
                 self._registration(event.user)
             case _:
                 pass

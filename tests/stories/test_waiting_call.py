@@ -210,8 +210,9 @@ async def live(actions):
             act(floor, calls, action, number)
         except Refused:
             pass
-        await settle()
-        check(floor, calls)
+        if number != 5:  # now and then two things happen in the same breath
+            await settle()
+            check(floor, calls)
     for _, leg in calls:
         leg.gone()
     await settle()
