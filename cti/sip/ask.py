@@ -1,4 +1,4 @@
-"""One request of ours that may be challenged, and is then sent again with credentials (RFC 3261 section 22). PURE."""
+"""One request of ours, sent again with credentials when it is challenged (RFC 3261 section 22). PURE."""
 
 from typing import Protocol
 
@@ -19,8 +19,9 @@ class Answer(Protocol):
 
 
 class Ask:
-    """`answer(status, response, now)` is called with every response to an INVITE above 100, with the final one to
-    others; with 408 and no response when none came, with 503 when the connection was lost."""
+    """`answer(status, response, now)` is called with every response to an INVITE, with the final one to
+    others; with 408 and no response when none came, with 503 and none when the connection was lost.
+    """
 
     __slots__ = (
         "_answer",

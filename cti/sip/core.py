@@ -1,4 +1,4 @@
-"""What every part of one SIP user agent shares: its identity, its wire, and the tables of what is alive. PURE."""
+"""What every part of one SIP user agent shares: its identity, its wire, the tables of what is alive. PURE."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,7 @@ class Core:
             for transport in ("UDP", "TCP", "TLS", "WS", "WSS")
         }
         self._contacts = {
-            transport: f"Contact: <sip:ramal@{place}{'' if transport == 'UDP' else f';transport={transport.lower()}'}>\r\n"
+            transport: f"Contact: <sip:ramal@{place};transport={transport.lower()}>\r\n"
             for transport, place in self._hosts.items()
         }
 
@@ -121,7 +121,7 @@ def reply(
     reason: str | None = None,
     kind: str = "application/sdp",
 ) -> bytes:
-    """A response as bytes. `echoed` is what `echo` made of the request, `extra` further whole header lines."""
+    """A response as bytes. `echoed` is what `echo` made of the request, `extra` further header lines."""
     if reason is None:
         start = _STATUS_LINES.get(status) or f"SIP/2.0 {status} Unknown\r\n"
     else:

@@ -1,4 +1,4 @@
-"""One SIP dialog: who speaks with whom, by which route, and the text of requests in it (RFC 3261 section 12). PURE."""
+"""One SIP dialog: who speaks with whom, which way, the text of its requests (RFC 3261 section 12). PURE."""
 
 from functools import lru_cache
 from ipaddress import ip_address
@@ -95,11 +95,13 @@ class Dialog:
             self.local_cseq = number = self.local_cseq + 1
         branch = core.branch()
         target, route_lines = (self.target, "") if not self.routes else self._routed()
-        head = f"{target} SIP/2.0\r\n{core.via(flow, branch)}{route_lines}Max-Forwards: 70\r\nFrom: {self.local}\r\n"
+        via = core.via(flow, branch)
+        head = f"{target} SIP/2.0\r\n{via}{route_lines}Max-Forwards: 70\r\nFrom: {self.local}\r\n"
         identity = f"To: {self.remote}\r\nCall-ID: {self.call_id}\r\nCSeq: {number} {method}\r\n"
         if body:
             payload = body.encode("utf-8", "surrogateescape")
-            text = f"{method} {head}{identity}{extra}Content-Type: {kind}\r\nContent-Length: {len(payload)}\r\n\r\n"
+            content = f"Content-Type: {kind}\r\nContent-Length: {len(payload)}\r\n\r\n"
+            text = f"{method} {head}{identity}{extra}{content}"
             data = text.encode("utf-8", "surrogateescape") + payload
         else:
             text = f"{method} {head}{identity}{extra}Content-Length: 0\r\n\r\n"
@@ -107,7 +109,7 @@ class Dialog:
         return Written(flow, branch, number, head, data)
 
     def follow_up(self, method: str, written: Written, to: str, extra: str = "") -> bytes:
-        """The CANCEL of a request (section 9.1), or the ACK of its 3xx to 6xx with the To of that (17.1.1.3)."""
+        """The CANCEL of a request (section 9.1), or the ACK of its 3xx to 6xx, with the To of that."""
         text = (
             f"{method} {written.head}To: {to}\r\nCall-ID: {self.call_id}\r\n"
             f"CSeq: {written.number} {method}\r\n{extra}Content-Length: 0\r\n\r\n"

@@ -52,7 +52,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Our call was not taken: a status from 300, 408 for no answer at all, 503 for a lost connection. Ended follows."""
+    """Our call was not taken: a status from 300; 408 is no answer, 503 a lost connection. Ended follows."""
 
     session: "Session"
     status: int
@@ -101,7 +101,7 @@ class ReferRequested:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Exactly once for each session, always its last event. `reason` is the peer's Reason header, if it sent one."""
+    """Exactly once for each session, and its last event. `reason` is the peer's Reason header, if any."""
 
     session: "Session"
     cause: str

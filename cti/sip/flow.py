@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Flow(NamedTuple):
-    """A tuple, because every packet looks one up. `connection` 0 is a datagram, or a connection to be opened."""
+    """A tuple, because every packet makes one. `connection` 0 is a datagram, or one to be opened."""
 
     transport: str  # UDP, TCP, TLS, WS or WSS, as Via writes it
     host: str

@@ -1,4 +1,4 @@
-"""How a session that the peer began is answered or refused (RFC 3261 section 13.3, reliable 1xx RFC 3262). PURE."""
+"""How a session that the peer began is answered or refused (RFC 3261 section 13.3, RFC 3262). PURE."""
 
 from collections.abc import Sequence
 
@@ -64,7 +64,7 @@ class IncomingSession(Session):
         self._may_update = "update" in tokens(request, "allow")
         self.remote_sdp = sdp_of(request)
         transaction.on_cancel = self._canceled
-        transaction.respond(100, reply(100, self._echo), now)
+        transaction.try_soon(reply(100, self._echo), now)
 
     def ring(self, now: float, sdp: str | None = None) -> None:
         """180, or 183 with early media."""

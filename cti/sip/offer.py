@@ -8,7 +8,7 @@ from zlib import crc32
 
 from cti.sip import events
 from cti.sip.ask import Ask
-from cti.sip.core import ALLOW, SUPPORTED, Core, ServerTransaction, sdp_of
+from cti.sip.core import ALLOW, SUPPORTED, Core, ServerTransaction, echo, reply, sdp_of
 from cti.sip.dialog import Written
 from cti.sip.events import Cause
 from cti.sip.message import Request, Response
@@ -85,7 +85,8 @@ class Offers:
             self._proceeding = False
             self._ack = None
             core = self._core
-            extra = f"{core.contact(session.dialog.flow)}{ALLOW}{SUPPORTED}{session.timer.renewal()}{core.agent_line}"
+            contact = core.contact(session.dialog.flow)
+            extra = f"{contact}{ALLOW}{SUPPORTED}{session.timer.renewal()}{core.agent_line}"
             self._asking = Ask(
                 core,
                 session.dialog,
@@ -156,7 +157,7 @@ class Offers:
         if self._may_consider(request, transaction, now):
             session = self._session
             sdp = sdp_of(request)
-            session.answer(request, transaction, 100, now)
+            transaction.try_soon(reply(100, echo(request, None)), now)  # type: ignore[union-attr]
             self._theirs = request, transaction
             transaction.on_cancel = self._withdrawn  # type: ignore[union-attr]
             if sdp is not None and sdp == session.remote_sdp and session.local_sdp is not None:

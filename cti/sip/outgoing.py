@@ -77,7 +77,7 @@ class OutgoingSession(Session):
         self._core.emit(events.Ringing(self, status, sdp))
 
     def _is_new(self, tag: str, response: Response, now: float) -> bool:
-        """Confirm a reliable 1xx with PRACK; one that repeats, or comes before its turn, tells nothing new."""
+        """Confirm a reliable 1xx with PRACK; one that repeats or comes before its turn tells nothing new."""
         value = response.get("rseq") or ""
         if "100rel" not in tokens(response, "require") or not (value.isascii() and value.isdigit()):
             return True
@@ -197,7 +197,7 @@ class OutgoingSession(Session):
             super()._give_up(cause, now)
 
     def _withdraw(self, reason: str, now: float) -> None:
-        """CANCEL, but not before the peer has answered something (section 9.1): till then timer B is the limit."""
+        """CANCEL, but not before the peer has answered something (section 9.1): timer B is the limit."""
         self._cancel_reason = reason
         self._ask_invite.abandon(now)
         self._cancel(now)

@@ -51,7 +51,7 @@ class SessionTimer:
             self.agree(0, False, now)
 
     def answer(self, request: Request, now: float) -> str:
-        """The header lines for our 2xx to the peer's INVITE or UPDATE, from which the interval begins (section 9)."""
+        """The header lines for our 2xx to the peer's INVITE or UPDATE; the interval begins (section 9)."""
         expiry = expiry_of(request)
         if expiry is None and self.we_refresh:
             expiry = Expiry(self.seconds, "uas")  # the peer leaves it to us
@@ -99,7 +99,7 @@ def expiry_of(message: Message) -> Expiry | None:
 
 
 def is_too_small(request: Request) -> bool:
-    """Whether to answer 422: the interval is below our minimum, and the sender would understand (section 9)."""
+    """Whether to answer 422: the interval is below our minimum, and the sender understands (section 9)."""
     expiry = expiry_of(request)
     return (
         expiry is not None

@@ -1,5 +1,7 @@
-"""A response sent again until the peer confirms it: a 2xx until its ACK (RFC 3261 section 13.3.1.4), a reliable
-1xx until its PRACK (RFC 3262 section 3). PURE."""
+"""A response repeated until the peer confirms it: a 2xx until its ACK, a reliable 1xx until its PRACK. PURE.
+
+RFC 3261 section 13.3.1.4, RFC 3262 section 3.
+"""
 
 from collections.abc import Callable
 

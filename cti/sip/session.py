@@ -1,4 +1,4 @@
-"""One call as one SIP session, after it was answered and until it has ended (RFC 3261 sections 14 and 15). PURE.
+"""One call as one SIP session, from its answer until it has ended (RFC 3261 sections 14 and 15). PURE.
 
 How a session begins is in `incoming` and `outgoing`; how its media changes is in `offer`.
 """
@@ -123,15 +123,15 @@ class Session:
         raise NotImplementedError("only an incoming call can be rejected")
 
     def hang_up(self, now: float, cause: str | None = None) -> None:
-        """End it as its state requires: CANCEL, BYE or 487. Ended follows at once, the peer is told meanwhile.
+        """End it as its state requires: CANCEL, BYE or 487. Ended follows at once, the peer hears in time.
 
-        `cause` becomes Ended's cause; one that is a Reason value (`Q.850;cause=16;text="…"`, RFC 3326) is also sent.
+        `cause` becomes Ended's cause; a Reason value (`Q.850;cause=16;text="…"`, RFC 3326) is also sent.
         """
         if not self._ended:
             self._give_up(cause or "", now)
 
     def reinvite(self, sdp: str, now: float) -> None:
-        """Offer other media. The answer is OfferAnswered or OfferRefused; while one waits, the last offer wins."""
+        """Offer other media; OfferAnswered or OfferRefused follows. Of offers that wait the last one wins."""
         if not self._ended:
             self.offers.want(sdp, now)
 
@@ -166,7 +166,7 @@ class Session:
             self._answer_refer(status, now)
 
     def notify_refer(self, status: int, now: float) -> None:
-        """How the call that a REFER asked for goes; a final status closes the subscription (RFC 3515 section 2.4)."""
+        """How the call that a REFER asked for goes; a final status is the last (RFC 3515 section 2.4)."""
         if self.state is UP:
             state = "active;expires=60" if status < 200 else "terminated;reason=noresource"
             fragment = reply(status, "").partition(b"\r\n")[0].decode()
@@ -195,7 +195,7 @@ class Session:
             self._offers.acknowledge(request, now)
 
     def lost(self, flow: Flow, now: float) -> None:
-        """The connection the peer used is gone. One that can be reached otherwise is, with the next request."""
+        """The peer's connection is gone. One that can be reached otherwise will be, by the next request."""
         if self.dialog.learned == flow and not self._ended:
             if not self.dialog.reconnect() or self.state not in (UP, ANSWERED):
                 self._end(Cause.CONNECTION_LOST, True, now)
@@ -228,7 +228,7 @@ class Session:
         extra: str = "",
         body: str = "",
     ) -> bytes:
-        """Respond to a request inside the dialog; what was sent comes back, for the case that it must be repeated."""
+        """Respond to a request inside the dialog. Returns what was sent, should it have to be repeated."""
         data = reply(status, echo(request, None), f"{extra}{self._core.server_line}", body)
         transaction.respond(status, data, now)
         return data
@@ -273,10 +273,9 @@ class Session:
         self._core.sessions.pop(self.dialog.local_tag, None)
 
     def _ask(self, method: str, extra: str, now: float, body: str = "", kind: str = "") -> None:
-        Ask(
-            self._core, self.dialog, method, f"{self._core.contact(self.dialog.flow)}{extra}{self._core.agent_line}",
-            body, self._asked, now, self._credentials, kind,
-        )  # fmt: skip
+        core, dialog = self._core, self.dialog
+        lines = f"{core.contact(dialog.flow)}{extra}{core.agent_line}"
+        Ask(core, dialog, method, lines, body, self._asked, now, self._credentials, kind)
 
     def _asked(self, status: int, response: Response | None, now: float) -> None:
         """Whatever was asked, these answers say that the dialog is gone (section 12.2.1.2)."""
@@ -288,8 +287,9 @@ class Session:
     def _refresh(self, now: float) -> None:
         """Our turn to show that the session lives (RFC 4028 section 10)."""
         if self._may_update or self.local_sdp is None:
-            extra = f"{self._core.contact(self.dialog.flow)}{SUPPORTED}{self.timer.renewal()}{self._core.agent_line}"
-            Ask(self._core, self.dialog, "UPDATE", extra, "", self._refreshed, now, self._credentials)
+            core, dialog = self._core, self.dialog
+            extra = f"{core.contact(dialog.flow)}{SUPPORTED}{self.timer.renewal()}{core.agent_line}"
+            Ask(core, dialog, "UPDATE", extra, "", self._refreshed, now, self._credentials)
         else:
             self.offers.repeat(now)
 

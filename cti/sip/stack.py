@@ -54,8 +54,10 @@ if TYPE_CHECKING:
     from cti.sip.registrar import Registrar
 
 MAGIC = "z9hG4bK"  # a branch that begins so identifies its transaction, section 8.1.1.7
-CAPABILITIES = f"{ALLOW}Accept: application/sdp\r\nAccept-Encoding: identity\r\nAccept-Language: pt-BR, en\r\nSupported: 100rel, timer\r\n"
-REGISTRAR_SECONDS = 1.0  # how exactly registrations run out
+CAPABILITIES = (
+    f"{ALLOW}Accept: application/sdp\r\nAccept-Encoding: identity\r\nAccept-Language: pt-BR, en\r\n"
+    "Supported: 100rel, timer\r\n"
+)
 
 
 class Stack:
@@ -75,7 +77,6 @@ class Stack:
         self._registrar = registrar
         self._throttle = throttle
         self._secret = token()
-        self._expiring = False
 
     # In
 
@@ -108,6 +109,9 @@ class Stack:
 
     def tick(self, now: float) -> None:
         self._core.wire.tick(now)
+        if self._registrar is not None:
+            self._registrar.expire(now)
+            self._tell_registrations()
 
     # Out
 
@@ -118,7 +122,8 @@ class Stack:
         return self._core.events()
 
     def next_timer(self) -> float | None:
-        return self._core.wire.next_timer()
+        timers = [self._core.wire.next_timer(), self._registrar.next_timer() if self._registrar else None]
+        return min((when for when in timers if when is not None), default=None)
 
     def on_output(self, wake: Callable[[], None]) -> None:
         """`wake` is called when a packet or an event is waiting. It must only make a note."""
@@ -295,15 +300,6 @@ class Stack:
         else:
             transaction.respond(status, data, now)
         self._tell_registrations()
-        if not self._expiring:
-            self._expiring = True
-            core.wire.at(now + REGISTRAR_SECONDS, self._expire_registrations)
-
-    def _expire_registrations(self, now: float) -> None:
-        assert self._registrar is not None
-        self._registrar.expire(now)
-        self._tell_registrations()
-        self._core.wire.at(now + REGISTRAR_SECONDS, self._expire_registrations)
 
     def _tell_registrations(self) -> None:
         assert self._registrar is not None

@@ -1,7 +1,7 @@
 """The four transaction machines of RFC 3261 section 17, with the Accepted state of RFC 6026.
 
-Each holds one alarm at a time. What retransmits (timers A, E, G) also knows when to give up (B, F, H), so the two
-need one alarm between them. A transaction lives in the dict it was given and takes itself out when it ends.
+Each holds one alarm at a time. What retransmits (timers A, E, G) also knows when to give up (B, F, H), so the
+two need one alarm between them. A transaction lives in the dict it was given and takes itself out at its end.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from cti.sip.wire import Alarm, Wire
 T1 = 0.5  # round trip estimate, RFC 3261 section 17.1.1.1
 T2 = 4.0  # longest wait between retransmissions of anything but INVITE
 T4 = 5.0  # longest life of a packet in the network
+TRYING_SECONDS = 0.2  # section 17.2.1: how long silence is polite
 LIFE = 64 * T1  # timers B, F, H, J, L, M and the wait for an ACK
 
 Home = dict[Any, Any]
@@ -67,7 +68,7 @@ class _Transaction:
 
 
 class ServerInvite(_Transaction):
-    """Section 17.2.1 and RFC 6026 section 7.1. `on_cancel(request, now)` is called while no final answer was given."""
+    """Section 17.2.1 and RFC 6026 section 7.1. `on_cancel` is called for a CANCEL before a final answer."""
 
     __slots__ = ("on_cancel", "original")
 
@@ -76,9 +77,14 @@ class ServerInvite(_Transaction):
         self.original = original  # the identity that a merged copy of the request would share
         self.on_cancel: Callable[[Any, float], None] | None = None
 
+    def try_soon(self, trying: bytes, now: float) -> None:
+        """Send 100, unless something else is sent within TRYING_SECONDS or the peer has lost patience."""
+        self._data = trying
+        self._set_alarm(now + TRYING_SECONDS, self.receive_again)
+
     def receive_again(self, now: float) -> None:
         """The INVITE was retransmitted. In Accepted it is absorbed: the 2xx is repeated by the session."""
-        if self.state in (PROCEEDING, COMPLETED) and self._data:
+        if self.state is PROCEEDING or self.state is COMPLETED:
             self._wire.send(self.flow, self._data)
 
     def acknowledge(self, now: float) -> None:
@@ -92,6 +98,7 @@ class ServerInvite(_Transaction):
             self._wire.send(self.flow, data)
             if status < 200:
                 self._data = data
+                self._wire.cancel(self._alarm)
             elif status < 300:
                 self._data = b""
                 self.on_cancel = None
@@ -142,7 +149,7 @@ class ServerNonInvite(_Transaction):
 
 
 class _Client(_Transaction):
-    """`on_response(response, now)` is called for what the user must know, `on_failure(now)` when no answer can come."""
+    """`on_response(response, now)` brings what the user must know, `on_failure(now, status)` no answer."""
 
     __slots__ = ("_on_failure", "_on_response")
 

@@ -1,7 +1,7 @@
 """The network side of SIP: UDP, TCP, TLS and WebSocket sockets around one stack, on one event loop.
 
-The only file of this folder that waits. Whatever comes in goes to the stack; `pump` carries out what the stack
-then wants sent, hands over its events and sets the one timer.
+The only file of this folder that waits. Whatever comes in goes to the stack; `pump` carries out what the
+stack then wants sent, hands over its events and sets the one timer.
 """
 
 import asyncio
