@@ -1,11 +1,12 @@
-"""PURE. Whether the answers of a tabulation form can be saved, and what is wrong with each that cannot."""
+"""PURE. The form an agent fills about a call: what it asks, and whether its answers can be saved."""
 
 import datetime
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 
 from crm.e164 import normalise
-from crm.layouts import CHOICES, LENGTH_MAX, Field, Kind, Layout
 
 CATEGORY = "category"  # the key under which the chosen category's id is answered; always required
 NUMBER = re.compile(r"[+-]?\d{1,15}([.,]\d{1,10})?", re.ASCII)
@@ -20,6 +21,62 @@ MESSAGES = {
     "not_an_option": "Choose one of the options.",
     "unknown_field": "This form has no such field.",
 }
+
+
+class Kind(StrEnum):
+    """How a field is asked. Motive and segment are choices that reports count by (EPB-67)."""
+
+    TEXT = "text"
+    LONG_TEXT = "long_text"
+    NUMBER = "number"
+    DATE = "date"
+    PHONE = "phone"
+    CHOICE = "choice"
+    MOTIVE = "motive"
+    SEGMENT = "segment"
+    CHECKBOX = "checkbox"
+
+
+CHOICES = (Kind.CHOICE, Kind.MOTIVE, Kind.SEGMENT)
+LENGTH_MAX = {Kind.LONG_TEXT: 4000}  # where a field does not say; 200 for every other kind
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    key: str
+    label: str
+    kind: Kind
+    required: bool = False
+    options: tuple[str, ...] = ()
+    length_max: int = 0  # characters; 0 is the usual one of the kind
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    id: int
+    name: str
+    success: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryType:
+    id: int
+    name: str
+    categories: tuple[Category, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    id: int
+    name: str
+    label: str
+    fields: tuple[Field, ...]
+    types: tuple[CategoryType, ...]
+
+    def category(self, answer: str) -> Category | None:
+        """The category an answer names by its id."""
+        every = (c for t in self.types for c in t.categories)
+        return next((c for c in every if str(c.id) == answer), None)
 
 
 def check(layout: Layout, answers: Mapping[str, str]) -> dict[str, str]:

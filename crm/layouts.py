@@ -1,60 +1,297 @@
 """Layouts: the forms agents fill about a call, and the typed categories they choose from."""
 
-from dataclasses import dataclass
-from enum import StrEnum
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import asyncpg
+
+from crm import audit
+from crm.db import Db
+from crm.entry import Entry, missing, refuse, refusing
+from crm.form import CHOICES, Category, CategoryType, Field, Kind, Layout
+from crm.users import User, require
+
+__all__ = ["Category", "CategoryType", "Field", "Kind", "Layout"]
+
+CONSTRAINTS = {
+    "layout_name_key": "name",
+    "layout_type_type_id_fkey": "types",
+    "category_type_name_key": "name",
+    "category_type_id_name_key": "name",
+    "category_type_id_fkey": "type",
+    "queue_layout_id_fkey": "queue",
+    "tabulation_layout_id_fkey": "tabulation",
+    "tabulation_category_id_fkey": "tabulation",
+}
+FIELDS_MAX = 60
+OPTIONS_MAX = 200
 
 
-class Kind(StrEnum):
-    """How a field is asked. Motive and segment are choices that reports count by (EPB-67)."""
-
-    TEXT = "text"
-    LONG_TEXT = "long_text"
-    NUMBER = "number"
-    DATE = "date"
-    PHONE = "phone"
-    CHOICE = "choice"
-    MOTIVE = "motive"
-    SEGMENT = "segment"
-    CHECKBOX = "checkbox"
+# -- Finding -----------------------------------------------------------------------------------------------
 
 
-CHOICES = (Kind.CHOICE, Kind.MOTIVE, Kind.SEGMENT)
-LENGTH_MAX = {Kind.LONG_TEXT: 4000}  # where a field does not say; 200 for every other kind
+async def all(db: Db | asyncpg.Connection) -> list[Layout]:
+    rows = await db.fetch(
+        """
+        SELECT id, name, label, fields,
+               coalesce((SELECT array_agg(type_id ORDER BY position) FROM layout_type WHERE layout_id = id),
+                        '{}') AS types
+          FROM layout ORDER BY f_norm(label), id
+        """
+    )
+    known = {each.id: each for each in await types(db)}
+    return [read(row, known) for row in rows]
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    key: str
-    label: str
-    kind: Kind
-    required: bool = False
-    options: tuple[str, ...] = ()
-    length_max: int = 0  # characters; 0 is the usual one of the kind
+async def by_id(db: Db | asyncpg.Connection, layout_id: int) -> Layout | None:
+    return next((layout for layout in await all(db) if layout.id == layout_id), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Category:
-    id: int
-    name: str
-    success: bool
+async def types(db: Db | asyncpg.Connection) -> list[CategoryType]:
+    """Every type with its active categories."""
+    rows = await db.fetch(
+        """
+        SELECT category_type.id, category_type.name,
+               category.id AS category_id, category.name AS category, category.success
+          FROM category_type
+          LEFT JOIN category ON category.type_id = category_type.id AND category.active
+         ORDER BY f_norm(category_type.name), category_type.id, f_norm(category.name)
+        """
+    )
+    found: dict[int, CategoryType] = {}
+    for row in rows:
+        kind = found.get(row["id"], CategoryType(row["id"], row["name"], ()))
+        more = (Category(row["category_id"], row["category"], row["success"]),) if row["category_id"] else ()
+        found[row["id"]] = CategoryType(kind.id, kind.name, kind.categories + more)
+    return list(found.values())
 
 
-@dataclass(frozen=True, slots=True)
-class CategoryType:
-    id: int
-    name: str
-    categories: tuple[Category, ...]
+def read(row: asyncpg.Record, types: Mapping[int, CategoryType]) -> Layout:
+    fields = tuple(
+        Field(**{**each, "kind": Kind(each["kind"]), "options": tuple(each["options"])})
+        for each in row["fields"]
+    )
+    return Layout(row["id"], row["name"], row["label"], fields, tuple(types[i] for i in row["types"]))
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    id: int
-    name: str
-    label: str
-    fields: tuple[Field, ...]
-    types: tuple[CategoryType, ...]
+# -- Administration of layouts -----------------------------------------------------------------------------
 
-    def category(self, answer: str) -> Category | None:
-        """The category an answer names by its id."""
-        every = (c for t in self.types for c in t.categories)
-        return next((c for c in every if str(c.id) == answer), None)
+
+def checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    entry = Entry(values)
+    answer: dict[str, Any] = {
+        "name": entry.matching("name", r"[a-z0-9_-]{1,40}"),
+        "label": entry.text("label", 60),
+        "fields": checked_fields(entry, values.get("fields") or ()),
+        "types": entry.references("types"),
+    }
+    entry.done()
+    return answer
+
+
+def checked_fields(entry: Entry, fields: Iterable[Field | Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Errors are under "fields.2.label": the second field's label."""
+    answer: list[dict[str, Any]] = []
+    for n, given in enumerate(fields, start=1):
+        each = Entry(asdict(given) if isinstance(given, Field) else given)
+        kind = each.option("kind", list(Kind))
+        answer.append(
+            {
+                "key": each.matching("key", r"[a-z][a-z0-9_]{0,39}"),
+                "label": each.text("label", 60),
+                "kind": kind,
+                "required": each.switch("required"),
+                "options": checked_options(each, kind),
+                "length_max": each.whole("length_max", 0, 20_000),
+            }
+        )
+        if answer[-1]["key"] in ("category", *(other["key"] for other in answer[:-1])):
+            each.errors["key"] = "taken"
+        entry.errors |= {f"fields.{n}.{field}": wrong for field, wrong in each.errors.items()}
+    if len(answer) > FIELDS_MAX:
+        entry.errors["fields"] = "out_of_range"
+    return answer
+
+
+def checked_options(entry: Entry, kind: str) -> list[str]:
+    """A list, or text with an option a line."""
+    if kind not in CHOICES:
+        return []
+    given = entry.values.get("options") or ()
+    lines = given.splitlines() if isinstance(given, str) else given
+    options = list(dict.fromkeys(text for line in lines if (text := str(line).strip())))
+    if not options:
+        entry.errors["options"] = "required"
+    elif len(options) > OPTIONS_MAX or any(len(option) > 200 for option in options):
+        entry.errors["options"] = "too_long"
+    return options
+
+
+async def create(db: Db, by: User | None, **values: Any) -> Layout:
+    """`values`: name, label, fields (of Field, or mappings like it), types (ids of category types)."""
+    require(by, "administer")
+    new = checked(values)
+    async with db.acquire() as connection, connection.transaction():
+        with refusing(CONSTRAINTS):
+            layout_id = await connection.fetchval(
+                "INSERT INTO layout (name, label, fields) VALUES ($1, $2, $3) RETURNING id",
+                new["name"],
+                new["label"],
+                new["fields"],
+            )
+            await set_types(connection, layout_id, new["types"])
+        await audit.note(connection, by, "layout.create", f"layout {new['name']}", None, new)
+        made = await by_id(connection, layout_id)
+    assert made is not None
+    return made
+
+
+async def update(db: Db, by: User | None, layout_id: int, **changes: Any) -> Layout:
+    """Changes name, label, fields or types. Tabulations made before keep their answers."""
+    require(by, "administer")
+    async with db.acquire() as connection, connection.transaction():
+        before = await by_id(connection, layout_id)
+        if before is None:
+            raise missing("layout")
+        old = plain(before)
+        new = checked({**old, **changes})
+        with refusing(CONSTRAINTS):
+            await connection.execute(
+                "UPDATE layout SET name = $2, label = $3, fields = $4 WHERE id = $1",
+                layout_id,
+                new["name"],
+                new["label"],
+                new["fields"],
+            )
+            await set_types(connection, layout_id, new["types"])
+        await audit.note(connection, by, "layout.update", f"layout {new['name']}", old, new)
+        made = await by_id(connection, layout_id)
+    assert made is not None
+    return made
+
+
+def plain(layout: Layout) -> dict[str, Any]:
+    """As it is written, in JSON's types."""
+    return {
+        "name": layout.name,
+        "label": layout.label,
+        "fields": json.loads(json.dumps([asdict(field) for field in layout.fields])),
+        "types": tuple(each.id for each in layout.types),
+    }
+
+
+async def set_types(connection: asyncpg.Connection, layout_id: int, type_ids: Sequence[int]) -> None:
+    await connection.execute("DELETE FROM layout_type WHERE layout_id = $1", layout_id)
+    await connection.execute(
+        """
+        INSERT INTO layout_type (layout_id, type_id, position)
+        SELECT $1, type_id, position FROM unnest($2::integer[]) WITH ORDINALITY AS t (type_id, position)
+        """,
+        layout_id,
+        type_ids,
+    )
+
+
+async def remove(db: Db, by: User | None, layout_id: int) -> None:
+    """Refused while a queue asks it or a tabulation was made with it."""
+    require(by, "administer")
+    async with db.acquire() as connection, connection.transaction():
+        before = await by_id(connection, layout_id)
+        if before is None:
+            raise missing("layout")
+        with refusing(CONSTRAINTS):
+            await connection.execute("DELETE FROM layout WHERE id = $1", layout_id)
+        await audit.note(connection, by, "layout.remove", f"layout {before.name}", plain(before), None)
+
+
+# -- Administration of categories --------------------------------------------------------------------------
+
+
+async def create_type(db: Db, by: User | None, *, name: str) -> CategoryType:
+    require(by, "administer")
+    entry = Entry({"name": name})
+    name = entry.text("name", 60)
+    entry.done()
+    async with db.acquire() as connection, connection.transaction():
+        with refusing(CONSTRAINTS):
+            type_id = await connection.fetchval(
+                "INSERT INTO category_type (name) VALUES ($1) RETURNING id", name
+            )
+        await audit.note(connection, by, "category_type.create", f"type {name}", None, {"name": name})
+    return CategoryType(type_id, name, ())
+
+
+async def rename_type(db: Db, by: User | None, type_id: int, *, name: str) -> None:
+    require(by, "administer")
+    entry = Entry({"name": name})
+    name = entry.text("name", 60)
+    entry.done()
+    async with db.acquire() as connection, connection.transaction():
+        old = await connection.fetchval("SELECT name FROM category_type WHERE id = $1 FOR UPDATE", type_id)
+        if old is None:
+            raise missing("type")
+        with refusing(CONSTRAINTS):
+            await connection.execute("UPDATE category_type SET name = $2 WHERE id = $1", type_id, name)
+        await audit.note(
+            connection, by, "category_type.update", f"type {name}", {"name": old}, {"name": name}
+        )
+
+
+async def create_category(db: Db, by: User | None, type_id: int, *, name: str, success: Any) -> Category:
+    """One that was removed before under the same name comes back."""
+    require(by, "administer")
+    entry = Entry({"name": name, "success": success})
+    name, right = entry.text("name", 60), entry.switch("success")
+    entry.done()
+    async with db.acquire() as connection, connection.transaction():
+        with refusing(CONSTRAINTS):
+            category_id = await connection.fetchval(
+                """
+                INSERT INTO category (type_id, name, success) VALUES ($1, $2, $3)
+                ON CONFLICT (type_id, name) DO UPDATE SET active = true, success = excluded.success
+                 WHERE NOT category.active
+                RETURNING id
+                """,
+                type_id,
+                name,
+                right,
+            )
+        if category_id is None:
+            refuse({"name": "taken"})
+        await audit.note(
+            connection, by, "category.create", f"category {name}", None, {"type": type_id, "success": right}
+        )
+    return Category(category_id, name, right)
+
+
+async def update_category(db: Db, by: User | None, category_id: int, *, name: str, success: Any) -> Category:
+    require(by, "administer")
+    entry = Entry({"name": name, "success": success})
+    new = {"name": entry.text("name", 60), "success": entry.switch("success")}
+    entry.done()
+    async with db.acquire() as connection, connection.transaction():
+        old = await connection.fetchrow(
+            "SELECT name, success FROM category WHERE id = $1 FOR UPDATE", category_id
+        )
+        if old is None:
+            raise missing("category")
+        with refusing(CONSTRAINTS):
+            await connection.execute(
+                "UPDATE category SET name = $2, success = $3 WHERE id = $1", category_id, *new.values()
+            )
+        await audit.note(connection, by, "category.update", f"category {new['name']}", dict(old), new)
+    return Category(category_id, str(new["name"]), bool(new["success"]))
+
+
+async def remove_category(db: Db, by: User | None, category_id: int) -> None:
+    """No longer offered; tabulations that chose it keep it."""
+    require(by, "administer")
+    async with db.acquire() as connection, connection.transaction():
+        name = await connection.fetchval(
+            "UPDATE category SET active = false WHERE id = $1 AND active RETURNING name", category_id
+        )
+        if name is None:
+            raise missing("category")
+        await audit.note(connection, by, "category.remove", f"category {name}", {"name": name}, None)
