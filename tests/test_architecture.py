@@ -1,4 +1,4 @@
-"""The tree keeps its promises: imports point left, pure files are pure, every feature names a page and a test."""
+"""The tree keeps its promises: imports point left, pure files are pure, features have pages and tests."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ORDER = ["config", "crm", "cti", "dialer", "webui"]
-REUSABLE = {"cti/sip": set[str](), "cti/media": {"cti.sip.sdp"}}  # folder -> the only modules of ours it may use
+REUSABLE = {"cti/sip": set[str](), "cti/media": {"cti.sip.sdp"}}  # folder -> what of ours it may use
 WIRING = {"cti/server.py", "cti/ramal.py"}  # build everything, so they may import everything
 IMPURE = {"asyncio", "socket", "time", "random", "logging", "asyncpg", "aiohttp", "redis"}
 ALWAYS_PURE = [

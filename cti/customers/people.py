@@ -3,42 +3,42 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from random import Random
 
+from cti.customers.centre import Centre
 from cti.customers.sounds import Sound, machine, voice
 from cti.customers.telephone import CustomerCall, Telephone
 
 log = logging.getLogger("ramal.customers")
 
+NUMBERS = ["4000", "4000", "4001"]
+CALLS_AT_ONCE = 2
+SECONDS_BETWEEN_CALLS = (8.0, 40.0)  # while an agent is available
+SECONDS_BETWEEN_CALLS_ALONE = (60.0, 150.0)  # while nobody could take them
+FIRST_CALL_SECONDS = 20.0
 
-class Customers:
-    """Answer as the last digit of the number says, and now and then call the centre.
+
+class People:
+    """Answer as the last digit of the number called says, and call the centre if it is known.
 
     0-5 answer and speak · 6 is busy · 7 lets it ring · 8 is a machine: greeting, beep · 9 rejects.
     """
 
     def __init__(
-        self,
-        host: str,
-        port: int,
-        product: tuple[str, int],
-        callers: Sequence[str] = (),
-        seconds_between_calls: float = 40.0,
-        calls_at_once: int = 2,
-        seed: int = 1,
+        self, host: str, port: int, product: tuple[str, int], centre: Centre | None = None, seed: int = 1
     ) -> None:
         self._phone = Telephone(host, port, product, self._called)
-        self._callers = list(callers)
-        self._between, self._at_once = seconds_between_calls, calls_at_once
+        self._centre = centre
         self._dice = Random(seed)
         self._tasks: set[asyncio.Task[None]] = set()
         self._calling = 0
 
     async def start(self) -> None:
+        """Raises OSError when the port is taken."""
         await self._phone.start()
-        if self._callers and self._between > 0:
-            self._spawn(self._keep_calling())
+        if self._centre is not None:
+            self._spawn(self._keep_calling(self._centre))
 
     async def close(self) -> None:
         for task in list(self._tasks):
@@ -56,6 +56,8 @@ class Customers:
         if not task.cancelled() and task.exception() is not None:
             log.error("a simulated customer broke", exc_info=task.exception())
 
+    # -- who is called --
+
     def _called(self, call: CustomerCall) -> None:
         match call.number[-1:]:
             case "6":
@@ -72,10 +74,7 @@ class Customers:
 
     async def _let_ring(self, call: CustomerCall) -> None:
         call.ring()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(90):
-                await asyncio.shield(call.over)
-        if not call.over.done():
+        if not await _over_within(call, 90):
             call.reject(480)
 
     async def _answer(
@@ -89,20 +88,25 @@ class Customers:
             if not await _over_within(call, talking):
                 call.hang_up()
 
-    async def _keep_calling(self) -> None:
-        await asyncio.sleep(min(15.0, self._between))  # whoever just started the demo is still logging in
-        while True:
-            if self._calling < self._at_once:
-                self._spawn(self._one_call())
-            await asyncio.sleep(self._dice.uniform(0.6, 1.6) * self._between)
+    # -- who calls --
 
-    async def _one_call(self) -> None:
+    async def _keep_calling(self, centre: Centre) -> None:
+        await asyncio.sleep(FIRST_CALL_SECONDS)
+        while True:
+            if self._calling < CALLS_AT_ONCE:
+                self._spawn(self._one_call(self._dice.choice(centre.numbers)))
+            pause = SECONDS_BETWEEN_CALLS if centre.agents_ready else SECONDS_BETWEEN_CALLS_ALONE
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._dice.uniform(*pause)):
+                    await centre.somebody_became_ready()
+                    await asyncio.sleep(self._dice.uniform(3, 8))
+
+    async def _one_call(self, caller: str) -> None:
         """Wait patiently, talk for a while, hang up."""
         self._calling += 1
         try:
             speech = await asyncio.to_thread(voice, self._dice.randrange(1000))
-            number = self._dice.choice(["4000", "4000", "4001"])
-            call = self._phone.call(number, self._dice.choice(self._callers), speech)
+            call = self._phone.call(self._dice.choice(NUMBERS), caller, speech)
             if not await _over_within(call, self._dice.uniform(60, 180)):
                 call.hang_up()
                 await call.over

@@ -64,9 +64,13 @@ class Talk:
                 asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
 
+    def now(self) -> float:
+        """The loop time `heard` is written in."""
+        return asyncio.get_running_loop().time()
+
     def recent(self, seconds: float, until: float | None = None) -> Samples:
         """What was heard in the last seconds (before the loop time `until`); gaps count as silence."""
-        end = asyncio.get_running_loop().time() if until is None else until
+        end = self.now() if until is None else until
         parts = [samples for at, samples in self.heard if end - seconds < at <= end]
         missing = max(0, int(seconds * RATE) - sum(map(len, parts)))
         return np.concatenate([*parts, np.zeros(missing, np.int16)])

@@ -8,7 +8,18 @@ from cti.customers.sounds import SILENCE, Sound
 from cti.customers.talk import Talk
 from cti.sip import sdp
 from cti.sip.flow import Flow
-from cti.sip.stack import Answered, Ended, Event, IncomingCall, Offered, Refused, Ringing, Session, Stack
+from cti.sip.stack import (
+    Answered,
+    Ended,
+    Event,
+    IncomingCall,
+    OfferAnswered,
+    Offered,
+    Refused,
+    Ringing,
+    Session,
+    Stack,
+)
 from cti.sip.transport import SipTransport
 from cti.sip.uri import Uri
 
@@ -38,7 +49,8 @@ class CustomerCall:
         self._phone.do(lambda now: self.session.ring(now))
 
     def answer(self) -> None:
-        text = self._answer_to(self.session.remote_sdp or "")
+        offer = self.session.remote_sdp
+        text = self._answer_to(offer) if offer else self._offer()
         self._phone.do(lambda now: self.session.accept(text, now))
 
     def reject(self, status: int) -> None:
@@ -68,8 +80,10 @@ class CustomerCall:
             case Refused(status=status):
                 self.status = status
             case Offered(sdp=text):
-                answer = self._answer_to(text)
+                answer = self._answer_to(text) if text else self._offer()
                 self._phone.do(lambda now: self.session.accept_offer(answer, now))
+            case OfferAnswered(sdp=text):
+                self._connect(text)
             case Ended(cause=cause, by_peer=by_peer):
                 self.talk.close()
                 if not self.over.done():
@@ -77,15 +91,17 @@ class CustomerCall:
                     self.over.set_result(cause or "")
 
     def _answer_to(self, offer: str) -> str:
-        text, codec, event_payload = sdp.answer(offer, self.talk.host, self.talk.port)
-        audio = sdp.SessionDescription.parse(offer).audio
-        self.talk.connect(audio.address, audio.port, codec.pt, codec.name == "PCMU", event_payload)
+        """Our answer to what the far end offers; raises NotAcceptable."""
+        text = sdp.answer(offer, self.talk.host, self.talk.port, session_id=str(self.talk.port)).sdp
+        self._connect(offer)
         return text
 
-    def _connect(self, answer: str) -> None:
-        audio = sdp.SessionDescription.parse(answer).audio
-        codec = next(codec for codec in audio.payloads if codec.name in {"PCMA", "PCMU"})
-        self.talk.connect(audio.address, audio.port, codec.pt, codec.name == "PCMU", audio.telephone_event)
+    def _offer(self) -> str:
+        return sdp.offer(self.talk.host, self.talk.port, str(self.talk.port))
+
+    def _connect(self, theirs: str) -> None:
+        codec, event_payload, audio = sdp.agreed(theirs)
+        self.talk.connect(audio.address, audio.port, codec.pt, codec.name == "PCMU", event_payload)
 
 
 class Telephone:
@@ -125,7 +141,7 @@ class Telephone:
         host, port = self._product
         display = f'"{name}" ' if name else ""
         talk = Talk(self.host)
-        offer = sdp.offer(self.host, talk.port, str(secrets.randbits(31)), 1)
+        offer = sdp.offer(self.host, talk.port, str(talk.port))
         session = self._stack.invite(
             f"sip:{number}@{host}:{port}",
             flow=self._flow,
