@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from crm import contacts, tabulation
+from crm import calls, contacts, tabulation
 from crm.contacts import Candidate, Contact, ContactLinked
 from crm.form import check
 from crm.layouts import Layout
@@ -368,6 +368,8 @@ class Desk:
             return
         self._remembered = True
         try:
+            done = await calls.figures(self.floor.db, self.user.id)
+            self.figures = {key: value + getattr(done, key) for key, value in self.figures.items()}
             for left in await tabulation.pending(self.floor.db, self.user.id):
                 layout = self.floor.centre.layouts.get(left.layout_id)
                 if layout is None or left.call_id in self._aside:

@@ -4,11 +4,12 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from config import Settings
+from crm.calls import QueueDay
 from crm.centre import Centre
 from crm.queues import Queue
 from crm.shifts import ShiftInterval
@@ -42,7 +43,7 @@ REASONS = {
 
 
 @dataclass(slots=True)
-class QueueDay:
+class DayCount:
     """What a queue did today: calls, and their seconds of waiting."""
 
     offered: int = 0
@@ -67,7 +68,7 @@ class Floor:
         centre: Centre,
         history: "History",
         settings: Settings,
-        today: dict[str, QueueDay] | None = None,
+        today: Mapping[str, QueueDay] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.history = history
@@ -79,7 +80,10 @@ class Floor:
         self.phones: Phones = None  # type: ignore[assignment]  # given by server.py, which builds both
         self.db: Any = None
         self._entries: dict[str, _Entry] = {}
-        self._today: dict[str, QueueDay] = dict(today or {})
+        self._today = {
+            name: DayCount(q.offered, q.answered, q.abandoned, q.within_level, q.wait_seconds)
+            for name, q in (today or {}).items()
+        }
         self._watchers: set[Callable[[], None]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._told_queues: dict[str, Any] = {}
@@ -177,13 +181,13 @@ class Floor:
         if queue and wait <= queue.service_level_seconds:
             today.answered_in_level += 1
 
-    def today(self, queue: str) -> QueueDay:
+    def today(self, queue: str) -> DayCount:
         """Counters of the local day; a new day begins them anew."""
         day = time.localtime(self.now())[:3]
         if getattr(self, "_day", day) != day:
             self._today.clear()
         self._day = day
-        return self._today.setdefault(queue, QueueDay())
+        return self._today.setdefault(queue, DayCount())
 
     async def find_agent(self, call: Call) -> int:
         """Wait in the call's queue until an agent is reserved for it; their user id."""
