@@ -42,9 +42,7 @@ _REQUIRED = ("via", "from", "to", "call-id", "cseq")
 _STATUS = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE | re.DOTALL)
 _FOLD = re.compile(r"\r\n[ \t]+")
 _NUMBER = re.compile(r"[0-9]{1,10}")
-_LENGTH_LINE = re.compile(
-    rb"\r\n(?:content-length|l)[ \t]*:[ \t]*((?:[^\r\n]|\r\n[ \t])*)\r\n", re.IGNORECASE
-)
+_LENGTH_LINE = re.compile(rb"\r\n(?:content-length|l)[ \t]*:((?:[^\r\n]|\r\n[ \t])*)(?=\r\n)", re.IGNORECASE)
 
 REASONS = {
     100: "Trying", 180: "Ringing", 181: "Call Is Being Forwarded", 182: "Queued", 183: "Session Progress",
@@ -577,7 +575,7 @@ class StreamFramer:
 def _readable(head: bytes) -> Request | Response | None:
     """The message whose body cannot be found, for a last answer."""
     try:
-        return parse(re.sub(_LENGTH_LINE, b"\r\n", head) + b"\r\n")
+        return parse(_LENGTH_LINE.sub(b"", head) + b"\r\n")
     except BadMessage as fault:
         return fault.message
 
