@@ -1,7 +1,10 @@
 """What may be asked of a desk: the verbs of the CTI protocol, the same for browser and port 44900."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+import asyncpg
 
 from crm import contacts
 from crm.refused import Refused
@@ -21,6 +24,7 @@ Verb = Callable[["Floor", Desk, Arguments], Awaitable[dict[str, Any]]]
 
 DIGITS = frozenset("0123456789*#ABCD")
 TEXT_MAX = 10_000
+ANSWER_SECONDS_MAX = 10.0
 
 
 async def perform(floor: "Floor", desk: Desk, verb: str, arguments: Arguments) -> dict[str, Any]:
@@ -30,7 +34,14 @@ async def perform(floor: "Floor", desk: Desk, verb: str, arguments: Arguments) -
         raise Refused("There is no verb {verb}.", code="unknown_verb", verb=verb)
     if verb not in FOR_ALL and not can(desk.user, "take_calls"):
         raise Refused("Your role does not take calls.", code="not_allowed")
-    return await do(floor, desk, arguments)
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            return await do(floor, desk, arguments)
+    except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+        raise Refused(
+            "This needs the database, which is away; the call goes on. Try again in a moment.",
+            code="database",
+        ) from error
 
 
 # -- arguments: parsed once, here --

@@ -21,7 +21,6 @@ from cti.queue import Free, Waiting, assign, in_order
 
 if TYPE_CHECKING:
     from crm.history import History
-
     from cti.phone import Phones
 
 log = logging.getLogger("ramal.floor")
@@ -103,6 +102,8 @@ class Floor:
         self._queues_of = {user_id: frozenset(names) for user_id, names in queues.items()}
         for desk in self.desks.values():
             desk.user = centre.users.get(desk.user.id, desk.user)
+            if not desk.user.active and self.agent(desk.user.id).state != LOGGED_OFF:
+                self.choose(desk.user.id, LOGGED_OFF)
         self.assign()
         self.changed()
 
@@ -140,10 +141,9 @@ class Floor:
     def _record_move(self, agent: Agent, fire: Callable[[], None]) -> None:
         state, reason, since = agent.state, agent.reason, agent.since
         fire()
-        if state != LOGGED_OFF and (agent.state, agent.reason) != (state, reason):
-            self.history.put(
-                ShiftInterval(agent.user_id, str(state), moment(since), moment(self.now()), reason)
-            )
+        if (agent.state, agent.reason) != (state, reason):
+            self._write_shift(agent.user_id, state, since, agent.since, reason)
+            self._write_shift(agent.user_id, agent.state, agent.since, None, agent.reason)
         desk = self.desks.get(agent.user_id)
         if desk:
             desk.show(EVENTS[agent.state], agent=desk.agent_view())
@@ -152,6 +152,13 @@ class Floor:
         self.changed()
         if agent.state == READY:
             self.assign()
+
+    def _write_shift(
+        self, user_id: int, state: AgentState, since: float, until: float | None, reason: str | None
+    ) -> None:
+        if state != LOGGED_OFF:
+            ended = moment(until) if until is not None else None
+            self.history.put(ShiftInterval(user_id, str(state), moment(since), ended, reason))
 
     # -- calls --
 
@@ -259,6 +266,8 @@ class Floor:
                 self._tasks.discard(task)
         if self._telling:
             self._telling.cancel()
+        for agent in self.agents.values():
+            self._write_shift(agent.user_id, agent.state, agent.since, self.now(), agent.reason)
 
     # -- who watches --
 

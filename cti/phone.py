@@ -14,7 +14,7 @@ from crm.extensions import Extension
 from crm.routes import Route
 from crm.trunks import Trunk
 from crm.users import User
-from cti.agent import NOT_READY, WORKING
+from cti.agent import NOT_READY, READY
 from cti.call import Call
 from cti.media import engine as media
 from cti.media.engine import Engine
@@ -61,7 +61,6 @@ class SipLeg:
         self.early_media = False
         self.held_by_peer = False
         self.on_peer_hold: Callable[[bool], Awaitable[None]] | None = None
-        self.on_digit: Callable[[str], None] | None = None
 
     # -- a call that came in --
 
@@ -195,7 +194,6 @@ class Phones:
         self.on_call: Callable[[SipLeg, Trunk | Extension, str], None] = _nobody
         self.legs: dict[str, SipLeg] = {}
         self.web_stations: dict[str, WebStation] = {}
-        self.trunks_up: dict[int, bool] = {}
         transport.on_event = self.sip_event
         engine.on_event = self.media_event
         self.now = transport.now
@@ -340,16 +338,11 @@ class Phones:
             case sip.OfferAnswered(session, sdp):
                 if (leg := self._of(session)) and sdp:
                     self.floor.spawn(self._reaccepted(leg, sdp))
-            case sip.Digit(session, digit):
-                if (leg := self._of(session)) and leg.on_digit:
-                    leg.on_digit(digit)
             case sip.ReferRequested(session):
                 session.refuse_refer(603, self.now())
             case sip.Ended(session, cause):
                 if leg := self._of(session):
                     leg.ended(cause)
-            case sip.OptionsAnswered(flow, status):
-                self._trunk_answered(flow, status)
             case Registered() | Unregistered():
                 self._registration(event.user)
             case _:
@@ -369,11 +362,6 @@ class Phones:
             if desk.station and desk.station.kind == "softphone" and desk.station.extension == extension:
                 desk.show("StationChanged", station=desk.station.view())
         self.floor.changed()
-
-    def _trunk_answered(self, flow: Flow, status: int | None) -> None:
-        for trunk in self.floor.centre.trunks.values():
-            if (trunk.host, trunk.port) == (flow.host, flow.port):
-                self.trunks_up[trunk.id] = status is not None
 
     # -- a call arrives --
 
@@ -411,10 +399,6 @@ class Phones:
 
     def media_event(self, event: Any) -> None:
         match event:
-            case media.Digit(name, digit):
-                leg = self.legs.get(name)
-                if leg and leg.on_digit:
-                    leg.on_digit(digit)
             case media.Connected(name):
                 self._web_state(name, "ok")
             case media.Disconnected(name):
@@ -435,8 +419,7 @@ class Phones:
         desk = self.floor.desks.get(station.user_id)
         if desk and desk.station is station:
             desk.show("StationChanged", station=station.view())
-            agent = self.floor.agent(station.user_id)
-            if state != "ok" and not desk.screens and agent.state not in WORKING:
+            if state != "ok" and self.floor.agent(station.user_id).state == READY:
                 self.floor.choose(station.user_id, NOT_READY, "station_lost")
 
     def _away(self, name: str, away: bool) -> None:
