@@ -19,6 +19,8 @@ MESSAGES = form.MESSAGES | {
     "out_of_range": "This is outside what is allowed.",
     "too_short": "This is too short.",
     "in_use": "This is still in use.",
+    "not_an_email": "This has to be an e-mail address.",
+    "not_a_document": "The check digits of this CPF or CNPJ are wrong.",
 }
 TRUE = ("1", "on", "true", "yes", True)
 
