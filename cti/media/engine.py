@@ -266,10 +266,10 @@ class EmbeddedEngine:
         answering.version += 1
         answering.law = browser.law
         ufrag, password = secrets.token_hex(4), secrets.token_hex(12)
-        worker, audio = answering.worker, browser.audio
+        worker = answering.worker
         worker.tell(
             "webrtc", leg, ufrag, password, (browser.algorithm, browser.fingerprint),
-            _format(browser.payload_type, audio), audio.listens, audio.speaks,
+            _format(browser.payload_type, browser.audio), browser.listens, browser.speaks,
         )  # fmt: skip
         ours = sdp_webrtc.Ours(self._announce, worker.webrtc_port, ufrag, password, worker.fingerprint)
         return sdp_webrtc.answer(browser, ours, answering.session, answering.version)

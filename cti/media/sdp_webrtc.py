@@ -11,6 +11,8 @@ from cti.sip.sdp import G711, Audio, Media, NotAcceptable, Origin, SessionDescri
 PROFILES = ("UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP")
 CANDIDATE = "1 1 udp 2130706431 {address} {port} typ host"  # RFC 8839: the highest priority, our only one
 
+_MIRRORED = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
+
 
 @dataclass(frozen=True)
 class Browser:
@@ -24,6 +26,19 @@ class Browser:
     fingerprint: str
     payload_type: int
     law: str
+
+    @property
+    def direction(self) -> str:
+        """As it stands: c=0.0.0.0 says "no candidate yet" here, and not hold."""
+        return next((name for name in _MIRRORED if self.audio.attribute(name) is not None), "sendrecv")
+
+    @property
+    def listens(self) -> bool:
+        return self.direction in ("sendrecv", "recvonly")
+
+    @property
+    def speaks(self) -> bool:
+        return self.direction in ("sendrecv", "sendonly")
 
     @property
     def digits(self) -> int | None:
@@ -70,7 +85,7 @@ def answer(browser: Browser, ours: Ours, session: str, version: int) -> str:
         ("rtpmap", f"{browser.payload_type} {browser.law}/8000"),
         *([("rtpmap", f"{digits} telephone-event/8000"), ("fmtp", f"{digits} 0-15")] if digits else []),
         ("ptime", "20"),
-        (_mirrored(browser.audio), ""),
+        (_MIRRORED[browser.direction], ""),
         ("msid", "ramal audio"),
         ("ice-ufrag", ours.ufrag),
         ("ice-pwd", ours.password),
@@ -92,12 +107,6 @@ def answer(browser: Browser, ours: Ours, session: str, version: int) -> str:
     return SessionDescription(
         Origin(session, str(version), ours.address), "", tuple(sections), everywhere
     ).encode()
-
-
-def _mirrored(audio: Audio) -> str:
-    if audio.listens:
-        return "sendrecv" if audio.speaks else "sendonly"
-    return "recvonly" if audio.speaks else "inactive"
 
 
 def _only_mid(media: Media) -> tuple[tuple[str, str], ...]:

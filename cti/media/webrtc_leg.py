@@ -21,9 +21,18 @@ log = logging.getLogger(__name__)
 
 class WebRtcLeg(Leg):
     __slots__ = (
-        "_address", "_checked_at", "_dtls", "_identity", "_offered", "_port", "_renewed", "_srtp", "_ufrag", "addresses",
+        "_address",
+        "_checked_at",
+        "_dtls",
+        "_identity",
+        "_offered",
+        "_port",
+        "_renewed",
+        "_srtp",
+        "_ufrag",
+        "addresses",
         "password",
-    )  # fmt: skip
+    )
 
     def __init__(
         self, name: str, event: Callable[..., None], now: float, port: IcePort, identity: dtls.Identity

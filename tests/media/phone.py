@@ -120,6 +120,11 @@ class Phone:
         data = b"".join(audio[-int(seconds * 50) :])
         return pitch(g711.ulaw_to_pcm(data) if self.law == "PCMU" else g711.alaw_to_pcm(data))
 
+    def pressed(self):
+        """The digits heard as events, each press once."""
+        presses = {p[2]: p[4][0] for p in self.packets if p[0] & 0x7F == self.digits}
+        return "".join("0123456789*#ABCD"[code] for code in presses.values())
+
     async def hears(self, hertz, seconds=0.4):
         """Wait until what is heard from now on is this pitch."""
         self.forget()
