@@ -55,7 +55,8 @@ async def main() -> None:
 
 async def follow(centre: Centre, options: argparse.Namespace, password: str) -> None:
     try:
-        await centre.follow(*options.toolbar, options.user, password)
+        host, port = options.toolbar
+        await centre.follow(host, port, options.user, password)
     except (OSError, RequestRefused) as error:
         log.warning("the simulated customers do not see who may take calls: %s", error)
 

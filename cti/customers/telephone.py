@@ -43,7 +43,7 @@ class CustomerCall:
     @property
     def number(self) -> str:
         """What was dialed to reach this telephone."""
-        return Uri.parse(self.session.request.uri).user
+        return Uri.parse(self.session.request.uri).user or ""
 
     def ring(self) -> None:
         self._phone.do(lambda now: self.session.ring(now))

@@ -87,6 +87,7 @@ class Softphone:
         self.port = free_ports(1)[0]
         self.calls: list[Caller] = []
         self.lifts_itself = True
+        self.lifts_when_asked = False  # by Call-Info: answer-after=0
         self.phone = Telephone("127.0.0.1", self.port, ("127.0.0.1", product.sip_port), self._called)
 
     async def register(self, folder: Path, password: str = PASSWORD) -> int:
@@ -103,7 +104,8 @@ class Softphone:
         call.ring()
         call.say(tone(self.hertz))
         self.calls.append(Caller(call))
-        if self.lifts_itself:
+        asked = "answer-after=0" in (call.session.request.get("Call-Info") or "")
+        if self.lifts_itself or (self.lifts_when_asked and asked):
             call.answer()
 
 
