@@ -1,4 +1,4 @@
-"""What the benchmarks need of the machine: free ports, cores, and the CPU time of a process and its children."""
+"""What benchmarks need of the machine: free ports, cores, CPU time of a process and its children."""
 
 import os
 import socket

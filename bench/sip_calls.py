@@ -94,7 +94,11 @@ def sipp(scenario: str, port: int, *more: object) -> list[object]:
 def register(core: int, port: int, server: int) -> None:
     command = sipp("register.xml", port, "-s", EXTENSION, "-au", EXTENSION, "-ap", PASSWORD, "-m", 1)
     done = subprocess.run(
-        pinned([*command, f"127.0.0.1:{server}"], core), capture_output=True, text=True, timeout=60, check=False
+        pinned([*command, f"127.0.0.1:{server}"], core),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     if done.returncode != 0:
         raise RuntimeError(f"the phone could not register:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -213,7 +217,16 @@ def product_calls(core: int, other: int, seconds: float) -> tuple[Step, Step | N
 def sippy_calls(core: int, other: int, seconds: float) -> tuple[Step, Step | None]:
     python = sippy_environment()
     server, port = free_port(), free_port()
-    command = [python.parent / "b2bua_simple", "-f", "-l", "127.0.0.1", "-p", server, "-n", f"127.0.0.1:{port}"]
+    command = [
+        python.parent / "b2bua_simple",
+        "-f",
+        "-l",
+        "127.0.0.1",
+        "-p",
+        server,
+        "-n",
+        f"127.0.0.1:{port}",
+    ]
     process = subprocess.Popen(pinned(command, core), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         with phone(other, port):
@@ -233,12 +246,16 @@ def sippy_environment() -> Path:
     if not (python.parent / "b2bua_simple").exists():
         note("installing Sippy")
         venv.create(WORK / "sippy", with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "sippy==2.5.0"], check=True, stdout=sys.stderr)
+        subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", "sippy==2.5.0"], check=True, stdout=sys.stderr
+        )
     return python
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", action="store_true", help="only the JSON object on stdout")
     parser.add_argument("--seconds", type=float, default=10, help="of each step")
     parser.add_argument("--without-sippy", action="store_true")
