@@ -321,16 +321,20 @@ class Connection(asyncio.Protocol):
     def attach(self, user: User, desk: Desk, login: Message) -> None:
         """Becomes a screen of the desk and answers the Login; the missed events follow the answer."""
         after, stream = login.get("last_event"), login.get("stream")
-        self._held = []
-        self.user = user
-        self.desk = desk
-        attachment = desk.attach(
-            self,
-            after=after if isinstance(after, int) else None,
-            stream=stream if isinstance(stream, str) else None,
-        )
-        snapshot = desk.snapshot()
-        held, self._held = self._held, None
+        held: list[bytes] = []
+        self.user, self.desk, self._held = user, desk, held
+        try:
+            attachment = desk.attach(
+                self,
+                after=after if isinstance(after, int) else None,
+                stream=stream if isinstance(stream, str) else None,
+            )
+            snapshot = desk.snapshot()
+        except BaseException:
+            self.detach()
+            raise
+        finally:
+            self._held = None
         answer = {
             "id": login.get("id"),
             "ok": True,

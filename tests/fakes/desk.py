@@ -15,6 +15,7 @@ class FakeDesk:
     def __init__(self, owner: User, kept: int = 1000):
         self.user, self.kept, self.stream = owner, kept, f"stream-of-{owner.login}"
         self.seq, self.log, self.screens = 0, [], []
+        self.pauses = {"lunch": "Lunch"}
 
     def attach(self, screen, after=None, stream=None):
         known = stream == self.stream and after is not None and self.seq - self.kept <= after <= self.seq
@@ -52,7 +53,7 @@ class FakeDesk:
             "customer": None,
             "form": None,
             "queues": [{"name": "sales", "label": "Sales", "waiting": 0, "longest_since": None}],
-            "pauses": [{"code": "lunch", "label": "Lunch"}],
+            "pauses": [{"code": code, "label": label} for code, label in self.pauses.items()],
             "routes": [],
             "directory": [],
             "figures": {"answered": 0, "made": 0, "talk_seconds": 0, "tabulated": 0},

@@ -71,6 +71,15 @@ async def test_a_fault_while_logging_in_is_not_the_clients_end(site):
     assert (await peer.ask(verb="Login", user="agent1", password="secret"))["ok"]
 
 
+async def test_a_desk_that_cannot_be_shown_is_not_kept_as_a_screen(site):
+    peer = await site.raw()
+    site.desk().pauses, pauses = None, site.desk().pauses
+    assert (await peer.ask(verb="Login", user="agent1", password="secret"))["error"]["code"] == "internal"
+    assert site.desk().screens == []
+    site.desk().pauses = pauses
+    assert (await peer.ask(verb="Login", user="agent1", password="secret"))["ok"]
+
+
 async def test_a_verb_is_carried_out_and_its_event_comes(site):
     peer = await site.raw("agent1")
     number = peer.send(verb="SetAgentState", state="ready")
