@@ -13,7 +13,7 @@ Wall = Mapping[str, Any]
 def difference(before: Wall, after: Wall) -> dict[str, Any] | None:
     """The change from one picture to the next, or None when nobody could see one.
 
-    Rows that stay as they are stay unsaid; the waiting list is short and is sent whole when any of it changed.
+    Rows that stay as they are stay unsaid; the waiting list is short and is sent whole when it changed.
     """
     change: dict[str, Any] = {}
     for kind, key in (("queues", "name"), ("agents", "id")):

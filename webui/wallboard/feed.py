@@ -10,8 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
-import asyncpg
-
+from crm.db import AWAY
 from webui.wallboard.difference import Wall, difference
 
 SECONDS_BETWEEN_UPDATES = 0.25
@@ -61,7 +60,7 @@ class Watcher:
 
 
 class WallFeed:
-    """The wall as a stream in one language. `chart` answers the day's figures; it fails while the database is away."""
+    """The wall as a stream in one language. `chart` answers the day's figures, or fails with the database."""
 
     def __init__(self, floor: Floor, language: str, chart: Callable[[], Awaitable[dict[str, Any]]]) -> None:
         self._floor = floor
@@ -127,7 +126,7 @@ class WallFeed:
     async def _draw_chart(self) -> str:
         try:
             return json.dumps({"kind": "chart", **await self._ask_chart()}, ensure_ascii=False)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as away:
+        except AWAY as away:
             log.warning(
                 "the wall's chart could not be drawn: %s", away
             )  # the page keeps the last one and says so

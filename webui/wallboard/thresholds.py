@@ -1,6 +1,6 @@
 """When a queue's row on the wall turns amber or red.
 
-Handed to the page as data: a wait crosses its threshold while nothing arrives from the server, so the page decides.
+Handed to the page as data: a wait crosses its threshold while nothing arrives from the server.
 """
 
 from dataclasses import asdict, dataclass

@@ -24,10 +24,11 @@ function options(place, words, [from, to], top) {
   const color = (name) => style.getPropertyValue(`--chart-${name}`).trim();
   const axis = { stroke: color("text"), grid: { stroke: color("grid"), width: 1 }, ticks: { stroke: color("grid"), width: 1 } };
   const font = `${Math.max(12, parseFloat(style.fontSize) * 0.8)}px ${style.fontFamily}`;
-  const hours = (number) => (number === null ? "–" : clock(number));
+  const hours = (_, minutes) => (minutes === null ? "" : clock(minutes));
+  const count = (_, number) => number ?? "";
   return {
     width: Math.max(240, place.clientWidth),
-    height: Math.max(140, place.clientHeight - 34),
+    height: Math.max(120, place.clientHeight),
     cursor: { sync: { key: "wall" }, points: { show: true }, drag: { x: false, y: false } },
     scales: { x: { time: false, range: [from, to] }, y: { range: [0, top * 1.08] } },
     axes: [
@@ -35,10 +36,10 @@ function options(place, words, [from, to], top) {
       { ...axis, font, size: 40, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] },
     ],
     series: [
-      { label: words.hour, value: (_, minutes) => hours(minutes) },
-      { label: words.offered, stroke: color("offered"), width: 2, points: { show: false } },
-      { label: words.answered, stroke: color("answered"), fill: color("answered-fill"), width: 2, points: { show: false } },
-      { label: words.abandoned_line, stroke: color("abandoned"), width: 2, dash: [6, 3], points: { show: false } },
+      { label: words.hour, value: hours },
+      { label: words.offered, value: count, stroke: color("offered"), width: 2, points: { show: false } },
+      { label: words.answered, value: count, stroke: color("answered"), fill: color("answered-fill"), width: 2, points: { show: false } },
+      { label: words.abandoned_line, value: count, stroke: color("abandoned"), width: 2, dash: [6, 3], points: { show: false } },
     ],
     legend: { live: true },
   };
@@ -62,9 +63,8 @@ function hoursToShow(message) {
 
 // The same in one sentence, for those who do not see the picture and for those in a hurry.
 function tellInWords(wall, message, words) {
-  const sum = (day, line) => message[day][line].slice(0, message.steps).reduce((total, n) => total + (n ?? 0), 0);
   for (const day of ["today", "last_week"]) {
-    const text = words.sums.replace("%1", sum(day, "offered")).replace("%2", sum(day, "answered")).replace("%3", sum(day, "abandoned"));
+    const text = LINES.reduce((text, line, at) => text.replace(`%${at + 1}`, message.sums[day][line]), words.sums);
     const place = wall.querySelector(`[data-sums="${day}"]`);
     if (place.textContent !== text) place.textContent = text;
   }

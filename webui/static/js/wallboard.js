@@ -112,7 +112,7 @@ function start(wall) {
     tile.querySelector("[data-cell=time]").dataset.from = agent.since ?? "";
     tile.querySelector("[data-cell=time]").title = agent.since ? words.since.replace("%s", hour(agent.since)) : "";
     const call = agent.call;
-    say(tile, "state", state === "not_ready" && agent.reason_label ? agent.reason_label : words.states[state]);
+    say(tile, "reason", state === "not_ready" ? agent.reason_label : "");
     const talk = tile.querySelector("[data-cell=talk]");
     setText(talk, call ? [arrow(call.direction), call.contact || call.display].join(" ") : "");
     talk.title = call ? [words.directions[call.direction], call.contact, call.display].filter(Boolean).join(" · ") : "";
@@ -152,7 +152,7 @@ function start(wall) {
       const row = find(region("queues"), queue.name);
       if (row) colour(row, judge(queue, now, limits, words));
     }
-    for (const place of wall.querySelectorAll("[data-wall-clock]")) setText(place, hour(new Date(now)));
+    for (const place of document.querySelectorAll("[data-wall-clock]")) setText(place, hour(new Date(now)));
   }
 
   function make(name, key) {
@@ -163,7 +163,7 @@ function start(wall) {
 
   wall.querySelector("[data-region=agents]").addEventListener("pointermove", () => { pointerMoved = performance.now(); });
   setInterval(tick, 1000);
-  fullScreen(wall);
+  fullScreen();
   listen(wall, words, (message) => take[message.kind]?.(message));
 }
 
@@ -236,8 +236,8 @@ function arrow(direction) {
   return { inbound: "↙", outbound: "↗", internal: "↔" }[direction] ?? "";
 }
 
-function fullScreen(wall) {
-  const button = wall.querySelector("[data-full-screen]");
+function fullScreen() {
+  const button = document.querySelector("[data-full-screen]");
   const show = (full) => {
     document.documentElement.classList.toggle("wall-full", full);
     button.setAttribute("aria-pressed", full);

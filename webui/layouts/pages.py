@@ -1,0 +1,262 @@
+"""Layouts: the forms agents fill about calls (EPB-64 to EPB-69), their categories, and a trial of each."""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from aiohttp import web
+from multidict import MultiMapping
+
+from crm import layouts
+from crm.entry import MESSAGES
+from crm.form import CATEGORY, CHOICES, Kind, Layout, check
+from crm.refused import Refused
+from webui.address import Address, is_id
+from webui.auth import require
+from webui.effect import take_effect
+from webui.i18n import N_
+from webui.page import DB, FLOOR, render, words
+from webui.sent import errors, several, typed
+
+BLANK_ROWS = 3
+KINDS = {
+    Kind.TEXT: N_("Text"),
+    Kind.LONG_TEXT: N_("Long text"),
+    Kind.NUMBER: N_("Number"),
+    Kind.DATE: N_("Date"),
+    Kind.PHONE: N_("Telephone"),
+    Kind.CHOICE: N_("Choice"),
+    Kind.MOTIVE: N_("Motive"),
+    Kind.SEGMENT: N_("Segment"),
+    Kind.CHECKBOX: N_("Tick box"),
+}
+FACTS = ("key", "label", "kind", "required", "options", "length_max")
+
+Row = dict[str, str]
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/layouts")
+@require("administer")
+async def all_layouts(request: web.Request) -> web.Response:
+    address = Address("/layouts", request.query)
+    text = address.text("text").casefold()
+    found = await layouts.all(request.app[DB])
+    return render(
+        request,
+        "layouts/list.html",
+        address=address,
+        layouts=[each for each in found if text in each.label.casefold() or text in each.name],
+        count=len(found),
+        queues=asked_by(request),
+    )
+
+
+@routes.get("/layouts/new")
+@require("administer")
+async def new(request: web.Request) -> web.Response:
+    return await form(request, None, {}, [], [])
+
+
+@routes.post("/layouts/new")
+@require("administer")
+async def create(request: web.Request) -> web.Response:
+    sent = await request.post()
+    rows = rows_of(sent)
+    try:
+        made = await layouts.create(request.app[DB], request["user"], **facts(sent, rows))
+    except Refused as refused:
+        return await form(request, None, typed(sent), rows, several(sent, "types"), errors(request, refused))
+    await take_effect(request)
+    raise web.HTTPSeeOther(f"/layouts/{made.id}?saved=1")
+
+
+@routes.get("/layouts/{id:[0-9]{1,9}}")
+@require("administer")
+async def one(request: web.Request) -> web.Response:
+    layout = await find(request)
+    values = {"name": layout.name, "label": layout.label}
+    types = [str(type.id) for type in layout.types]
+    return await form(request, layout, values, [row_of(asdict(field)) for field in layout.fields], types)
+
+
+@routes.post("/layouts/{id:[0-9]{1,9}}")
+@require("administer")
+async def update(request: web.Request) -> web.Response:
+    layout, sent = await find(request), await request.post()
+    rows = rows_of(sent)
+    try:
+        await layouts.update(request.app[DB], request["user"], layout.id, **facts(sent, rows))
+    except Refused as refused:
+        wrong = errors(request, refused)
+        return await form(request, layout, typed(sent), rows, several(sent, "types"), wrong)
+    await take_effect(request)
+    raise web.HTTPSeeOther(f"/layouts/{layout.id}?saved=1")
+
+
+@routes.post("/layouts/{id:[0-9]{1,9}}/remove")
+@require("administer")
+async def remove(request: web.Request) -> web.Response:
+    layout = await find(request)
+    try:
+        await layouts.remove(request.app[DB], request["user"], layout.id)
+    except Refused as refused:
+        values = {"name": layout.name, "label": layout.label}
+        rows = [row_of(asdict(field)) for field in layout.fields]
+        types = [str(type.id) for type in layout.types]
+        return await form(request, layout, values, rows, types, errors(request, refused))
+    await take_effect(request)
+    raise web.HTTPSeeOther("/layouts")
+
+
+@routes.get("/layouts/{id:[0-9]{1,9}}/simulate")
+@routes.post("/layouts/{id:[0-9]{1,9}}/simulate")
+@require("administer")
+async def simulate(request: web.Request) -> web.Response:
+    """The form as an agent sees it (EPB-68). What is filled in is checked, and kept nowhere."""
+    _ = words(request)
+    layout, sent = await find(request), await request.post()
+    answers = {name: value for name, value in typed(sent).items() if name != "csrf"}
+    wrong = check(layout, answers) if request.method == "POST" else {}
+    return render(
+        request,
+        "layouts/simulate.html",
+        status=422 if wrong else 200,
+        layout=layout,
+        answers=answers,
+        errors={name: _(MESSAGES[key]) for name, key in wrong.items()},
+        would_be_saved=request.method == "POST" and not wrong,
+        category=CATEGORY,
+        choices=CHOICES,
+    )
+
+
+@routes.get("/layouts/categories")
+@require("administer")
+async def categories(request: web.Request) -> web.Response:
+    return await category_page(request)
+
+
+@routes.post("/layouts/categories")
+@require("administer")
+async def change_categories(request: web.Request) -> web.Response:
+    """One change to the types and categories: `do` says which."""
+    db, by, sent = request.app[DB], request["user"], await request.post()
+    mark, id = str(sent.get("mark", "")), str(sent.get("id", ""))
+    if not is_id(id or "0"):
+        raise web.HTTPUnprocessableEntity(text="no such type or category\n")
+    name, success = str(sent.get(f"name-{mark}", "")), sent.get(f"success-{mark}", "")
+    try:
+        match "remove" if "remove" in sent else sent.get("do"):
+            case "create_type":
+                await layouts.create_type(db, by, name=name)
+            case "rename_type":
+                await layouts.rename_type(db, by, int(id), name=name)
+            case "create":
+                await layouts.create_category(db, by, int(id), name=name, success=success)
+            case "update":
+                await layouts.update_category(db, by, int(id), name=name, success=success)
+            case "remove":
+                await layouts.remove_category(db, by, int(id))
+    except Refused as refused:
+        return await category_page(request, typed(sent), errors(request, refused))
+    await take_effect(request)
+    raise web.HTTPSeeOther("/layouts/categories?saved=1")
+
+
+async def category_page(
+    request: web.Request, values: Mapping[str, str] | None = None, wrong: Mapping[str, str] | None = None
+) -> web.Response:
+    return render(
+        request,
+        "layouts/categories.html",
+        status=422 if wrong else 200,
+        types=await layouts.types(request.app[DB]),
+        values=values or {},
+        errors=wrong or {},
+        saved="saved" in request.query,
+    )
+
+
+async def form(
+    request: web.Request,
+    layout: Layout | None,
+    values: Mapping[str, str],
+    rows: Sequence[Row],
+    types: Sequence[str],
+    wrong: Mapping[str, str] | None = None,
+) -> web.Response:
+    _ = words(request)
+    return render(
+        request,
+        "layouts/form.html",
+        status=422 if wrong else 200,
+        layout=layout,
+        values=values,
+        rows=[*rows, *(row_of({}) for _row in range(BLANK_ROWS))],
+        chosen=set(types),
+        types=await layouts.types(request.app[DB]),
+        kinds=[(kind, _(word)) for kind, word in KINDS.items()],
+        errors=wrong or {},
+        saved="saved" in request.query,
+    )
+
+
+def facts(sent: MultiMapping[Any], rows: Sequence[Row]) -> dict[str, Any]:
+    return {
+        "name": str(sent.get("name", "")) or as_key(str(sent.get("label", "")), 40),
+        "label": sent.get("label", ""),
+        "fields": rows,
+        "types": several(sent, "types"),
+    }
+
+
+def rows_of(sent: MultiMapping[Any]) -> list[Row]:
+    """The fields as typed, in the order of their position; a row without label and key is none."""
+    rows = []
+    for n in several(sent, "row"):
+        row = {name: str(sent.get(f"{name}.{n}", "")) for name in FACTS}
+        if (row["label"] or row["key"]) and f"remove.{n}" not in sent:
+            row["key"] = row["key"] or as_key(row["label"], 40)
+            rows.append((as_position(str(sent.get(f"position.{n}", ""))), row))
+    return [row for _position, row in sorted(rows, key=lambda pair: pair[0])]
+
+
+def row_of(field: Mapping[str, Any]) -> Row:
+    row = {name: str(field.get(name) or "") for name in FACTS}
+    return row | {
+        "options": "\n".join(field.get("options", ())),
+        "required": "1" if field.get("required") else "",
+    }
+
+
+def as_key(label: str, length_max: int) -> str:
+    """A name for programs made from a label: "Motivo da ligação" gives motivo_da_ligacao."""
+    plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_0123456789")[:length_max]
+
+
+def as_position(text: str) -> float:
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return float("inf")
+
+
+def asked_by(request: web.Request) -> dict[int, list[str]]:
+    """The queues that ask each layout, by its id."""
+    found: dict[int, list[str]] = {}
+    for queue in request.app[FLOOR].centre.queues.values():
+        if queue.layout_id is not None:
+            found.setdefault(queue.layout_id, []).append(queue.label)
+    return found
+
+
+async def find(request: web.Request) -> Layout:
+    layout = await layouts.by_id(request.app[DB], int(request.match_info["id"]))
+    if layout is None:
+        raise web.HTTPNotFound(text="there is no such layout\n")
+    return layout

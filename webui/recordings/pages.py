@@ -1,0 +1,126 @@
+"""Recordings: listed, heard in the page and downloaded by those who may; the audit says who heard what."""
+
+import asyncio
+import datetime
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from aiohttp import web
+
+from crm import audit, calls
+from crm.calls import CallRecord
+from webui.address import Address, as_date, day_start, is_id
+from webui.auth import require
+from webui.page import DB, FLOOR, SETTINGS, ZONE, render
+from webui.recordings.listening import Listenings
+from webui.recordings.wav import NotWav, peaks
+
+LISTENINGS = web.AppKey("listenings", Listenings)
+PER_PAGE = 50
+DAYS_SHOWN = 7
+STEPS = 400
+
+routes = web.RouteTableDef()
+
+
+async def alongside(app: web.Application) -> AsyncIterator[None]:
+    app[LISTENINGS] = Listenings()
+    yield
+
+
+@routes.get("/recordings")
+@require("hear_recordings")
+async def recordings(request: web.Request) -> web.Response:
+    centre = request.app[FLOOR].centre
+    address = Address("/recordings", request.query)
+    today = datetime.datetime.now(ZONE).date()
+    start = as_date(address.text("start")) or today - datetime.timedelta(days=DAYS_SHOWN - 1)
+    end = max(start, as_date(address.text("end")) or today)
+    user = address.text("user")
+    found = await calls.recorded(
+        request.app[DB],
+        start=day_start(start, ZONE),
+        end=day_start(end + datetime.timedelta(days=1), ZONE),
+        user_id=int(user) if is_id(user) else None,
+        queue=address.text("queue") or None,
+        number=address.text("number"),
+        limit=PER_PAGE + 1,
+        offset=(address.page - 1) * PER_PAGE,
+    )
+    return render(
+        request,
+        "recordings/list.html",
+        address=address,
+        start=start,
+        end=end,
+        calls=found[:PER_PAGE],
+        more=len(found) > PER_PAGE,
+        names={user.id: user.name for user in centre.users.values()},
+        labels={queue.name: queue.label for queue in centre.queues.values()},
+    )
+
+
+@routes.get("/recordings/{call_id:[0-9a-f-]{36}}")
+@require("hear_recordings")
+async def one(request: web.Request) -> web.Response:
+    call = await find(request)
+    centre = request.app[FLOOR].centre
+    agent = centre.users.get(call.user_id)
+    queue = centre.queues.get(call.queue)
+    return render(
+        request,
+        "recordings/one.html",
+        call=call,
+        agent=agent.name if agent else "",
+        queue=queue.label if queue else call.queue,
+    )
+
+
+@routes.get("/recordings/{call_id:[0-9a-f-]{36}}/sound")
+@require("hear_recordings")
+async def sound(request: web.Request) -> web.StreamResponse:
+    """The file as it was recorded, or the part of it a Range header asks for."""
+    call = await find(request)
+    path = await file_of(request, call)
+    download = "download" in request.query
+    await write_down(request, call, "recording.download" if download else "recording.listen")
+    headers = {"Content-Type": "audio/wav", "Cache-Control": "private, no-store"}
+    if download:
+        headers["Content-Disposition"] = f'attachment; filename="{call.started:%Y-%m-%d}-{call.id}.wav"'
+    return web.FileResponse(path, headers=headers)
+
+
+@routes.get("/recordings/{call_id:[0-9a-f-]{36}}/loudness")
+@require("hear_recordings")
+async def loudness(request: web.Request) -> web.Response:
+    """How loud each side is along the call: [[customer], [agent]], 0 to 100."""
+    path = await file_of(request, await find(request))
+    try:
+        return web.json_response({"peaks": await asyncio.to_thread(peaks, path, STEPS)})
+    except NotWav as wrong:
+        raise web.HTTPNotFound(text=f"{wrong}\n") from wrong
+
+
+async def find(request: web.Request) -> CallRecord:
+    call = await calls.by_id(request.app[DB], request.match_info["call_id"])
+    if call is None or not call.recording:
+        raise web.HTTPNotFound(text="there is no recording of this call\n")
+    return call
+
+
+async def file_of(request: web.Request, call: CallRecord) -> Path:
+    """The recording's file. One that lies outside the data folder is as good as missing."""
+    folder = request.app[SETTINGS].data.resolve()
+    path = await asyncio.to_thread((folder / (call.recording or "")).resolve)
+    if not path.is_relative_to(folder) or not await asyncio.to_thread(path.is_file):
+        raise web.HTTPNotFound(text="the file of this recording is missing\n")
+    return path
+
+
+async def write_down(request: web.Request, call: CallRecord, action: str) -> None:
+    """Before the first byte: nobody hears a recording unseen."""
+    user = request["user"]
+    if request.app[LISTENINGS].begins(user.id, f"{action} {call.id}", time.monotonic()):
+        facts = {"number": call.number, "started": call.started}
+        await audit.note(request.app[DB], user, action, f"recording {call.id}", None, facts)

@@ -1,0 +1,29 @@
+"""A form that was sent: shown again as it was typed, with each refusal beside the field it concerns."""
+
+from typing import Any
+
+from aiohttp import web
+from multidict import MultiMapping
+
+from crm.entry import MESSAGES
+from crm.refused import Refused
+from webui.page import said, words
+
+WHOLE = ""  # the name under which stands what concerns the form as a whole
+
+
+def typed(sent: MultiMapping[Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in sent.items()}
+
+
+def several(sent: MultiMapping[Any], name: str) -> list[str]:
+    return [str(value) for value in sent.getall(name, [])]
+
+
+def errors(request: web.Request, refused: Refused) -> dict[str, str]:
+    """What is wrong with each field, in the reader's words."""
+    _ = words(request)
+    keys = refused.details.get("errors") or {}
+    if not keys:
+        return {WHOLE: said(request, refused)}
+    return {name: _(MESSAGES.get(key, key)) for name, key in keys.items()}
