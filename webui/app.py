@@ -14,7 +14,7 @@ A template extends "layout.html" (blocks: title, actions, content; styles, scrip
 with the macros of "parts.html" and says words with `_("...")`. A form posts to its own address with
 {{ parts.csrf_field(csrf) }} inside; a script sends the header X-CSRF-Token from <meta name="csrf">. Refusals:
 catch `Refused`, render again with `said(request, refused)` and status 422. Python code says a word to the
-reader through `_ = words(request)`. Times: the filters moment, clock, day, since; lengths: duration; numbers: phone.
+reader through `_ = words(request)`. Filters: moment, clock, day, since (times), duration (seconds), phone.
 
 A page that moves by itself: see webui/live.py.
 """
@@ -93,6 +93,7 @@ def build(
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/favicon.ico", favicon)
+    app.router.add_get("/sip", sip)
     app.router.add_static("/static/", page.HERE / "static")
     for noun in NOUNS:
         if (page.HERE / noun / "pages.py").exists():
@@ -118,6 +119,19 @@ async def metrics(request: web.Request) -> web.Response:
 
 async def favicon(request: web.Request) -> web.Response:
     raise web.HTTPMovedPermanently("/static/ramal.svg")
+
+
+async def sip(request: web.Request) -> web.StreamResponse:
+    """A softphone's SIP over WebSocket (RFC 7118); its login is SIP's own digest."""
+    socket = web.WebSocketResponse(
+        protocols=("sip",), max_msg_size=request.app[page.SETTINGS].frame_bytes_max
+    )
+    if "sip" not in request.headers.get("Sec-WebSocket-Protocol", "").replace(" ", "").split(","):
+        raise web.HTTPBadRequest(text="the WebSocket subprotocol here is sip\n")
+    await socket.prepare(request)
+    host, port = (request.transport and request.transport.get_extra_info("peername") or ("", 0))[:2]
+    await request.app[page.SIP].serve_websocket(socket, (host, port))
+    return socket
 
 
 @web.middleware

@@ -2,7 +2,8 @@
 
 A session is a cookie (HttpOnly, SameSite=Lax, Secure over TLS) whose token only the browser has. Whatever
 changes something (POST, PUT, PATCH, DELETE) must come from our own pages: the browser's Sec-Fetch-Site or
-Origin says so, and the form's hidden field `csrf` (or the header X-CSRF-Token) carries the session's second secret.
+Origin says so, and the form's hidden field `csrf` (or the header X-CSRF-Token) carries the session's second
+secret.
 
     @routes.get("/queues")
     @require("administer")

@@ -15,8 +15,10 @@ from markupsafe import Markup, escape
 
 from config import Settings
 from crm import numbers, users
+from crm.db import Db
 from crm.refused import Refused
 from crm.users import User
+from cti.floor import Floor
 from webui import i18n
 from webui.i18n import N_
 from webui.icons import icon
@@ -25,10 +27,10 @@ HERE = Path(__file__).parent
 ZONE = ZoneInfo("America/Sao_Paulo")  # until the browser rewrites a <time> in its own zone
 
 SETTINGS = web.AppKey("settings", Settings)
-DB = web.AppKey("db", Any)
-FLOOR = web.AppKey("floor", Any)
-HISTORY = web.AppKey("history", Any)
-SIP = web.AppKey("sip", Any)
+DB = web.AppKey("db", Db)
+FLOOR = web.AppKey("floor", Floor)
+HISTORY: web.AppKey[Any] = web.AppKey("history")
+SIP: web.AppKey[Any] = web.AppKey("sip")
 PERFORM: web.AppKey[Callable[..., Awaitable[dict]]] = web.AppKey("perform")
 TEMPLATES = web.AppKey("templates", Mapping[str, jinja2.Environment])
 WORDS = web.AppKey("words", Mapping[str, NullTranslations])
@@ -143,6 +145,8 @@ def environment(language: str, catalogue: NullTranslations) -> jinja2.Environmen
         clock=clock,
         day=day,
         since=since,
+        initials=initials,
+        document=document,
     )
     return pages
 
@@ -163,6 +167,23 @@ def phone(number: str | None) -> Markup:
         return Markup("")
     shown = numbers.display(number)
     return Markup('<span class="phone" data-copy="{}">{}</span>').format(number, shown)
+
+
+def document(digits: str) -> str:
+    """CPF or CNPJ with its punctuation; anything else as it is."""
+    if len(digits) == 11:
+        shown = f"{digits[:3]}.{digits[3:6]}.{digits[6:9]}-{digits[9:]}"
+    elif len(digits) == 14:
+        shown = f"{digits[:2]}.{digits[2:5]}.{digits[5:8]}/{digits[8:12]}-{digits[12:]}"
+    else:
+        shown = digits
+    return shown
+
+
+def initials(name: str) -> str:
+    """First letters of the first and the last name."""
+    parts = name.split()
+    return "".join(part[0] for part in (parts[:1] + parts[1:][-1:])).upper()
 
 
 def duration(seconds: float | None) -> str:

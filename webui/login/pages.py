@@ -5,7 +5,7 @@ from aiohttp import web
 from crm import users
 from crm.refused import Refused
 from webui import auth, i18n
-from webui.page import DB, home, render, said, words
+from webui.page import DB, SETTINGS, home, render, said, words
 
 routes = web.RouteTableDef()
 
@@ -29,7 +29,14 @@ async def log_in(request: web.Request) -> web.StreamResponse:
     sent = await request.post()
     login, onward = str(sent.get("login", "")).strip(), str(sent.get("next", ""))
     try:
-        user = await users.verify(request.app[DB], login, str(sent.get("password", "")))
+        settings = request.app[SETTINGS]
+        user = await users.verify(
+            request.app[DB],
+            login,
+            str(sent.get("password", "")),
+            settings.login_failures_max,
+            settings.login_lock_seconds,
+        )
     except Refused as refused:
         return render(
             request, "login/form.html", status=429, login=login, refusal=said(request, refused), next=onward

@@ -5,6 +5,7 @@ from aiohttp import web
 from crm import users
 from crm.refused import Refused
 from webui import i18n
+from webui.auth import open_session
 from webui.page import DB, render, said, words
 
 routes = web.RouteTableDef()
@@ -59,7 +60,9 @@ async def change_password(request: web.Request) -> web.StreamResponse:
             errors["new"] = said(request, refused)
     if errors:
         return render(request, "profile/form.html", status=422, errors=errors, saved="")
-    raise web.HTTPSeeOther("/profile?saved=password")
+    response = web.HTTPSeeOther("/profile?saved=password")
+    await open_session(request, user, response)  # the change ended every session, this one too
+    raise response
 
 
 def _back(address: str) -> str:
