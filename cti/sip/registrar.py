@@ -171,8 +171,8 @@ class Registrar:
         known = self._bindings.get(user, {})
         if request.get("contact") is None:
             return
-        if any(line == "*" for line in request.get_all("contact")):
-            if len(request.get_all("contact")) > 1 or request.expires != 0:
+        if request.get("contact") == "*":
+            if request.expires != 0:
                 raise _Refused(400, "Contact * Needs Expires 0")
             _in_order(request, known.values())
             self._remove(user, list(known))
