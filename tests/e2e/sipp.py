@@ -56,14 +56,15 @@ def customer(
     scenario: str = "customer.xml",
     calls: int = 1,
     rate: float = 1.0,
+    talking_ms: int = 2000,
     keys: dict[str, str] | None = None,
 ) -> Sipp:
     """Customers who call a number of the product and speak a tone from a file `tone.alaw` in the folder."""
     named = [part for key, value in (keys or {}).items() for part in ("-key", key, value)]
     return Sipp(
         folder, "-sf", str(SCENARIOS / scenario), "-s", number, "-i", "127.0.0.1", "-p", str(port),
-        "-mi", "127.0.0.1", "-mp", str(media_port), "-m", str(calls), "-r", str(rate), *named,
-        f"127.0.0.1:{product_port}",
+        "-mi", "127.0.0.1", "-mp", str(media_port), "-m", str(calls), "-r", str(rate),
+        "-d", str(talking_ms), *named, f"127.0.0.1:{product_port}",
     )  # fmt: skip
 
 
