@@ -1,6 +1,7 @@
 """Calls: one row for each conversation, under its global id, and the counters made of them."""
 
 import datetime
+import re
 from dataclasses import astuple, dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -73,6 +74,43 @@ async def of_user(db: Db, user_id: int, limit: int = 50) -> list[CallRecord]:
     """The user's latest calls, newest first."""
     rows = await db.fetch(CALL + "WHERE user_id = $1 ORDER BY started DESC LIMIT $2", user_id, limit)
     return [read(row) for row in rows]
+
+
+async def recorded(
+    db: Db,
+    *,
+    start: datetime.datetime,
+    end: datetime.datetime,
+    user_id: int | None = None,
+    queue: str | None = None,
+    number: str = "",
+    limit: int = 50,
+    offset: int = 0,
+) -> list[CallRecord]:
+    """Calls with a recording, newest first; `number` is any part of its digits."""
+    rows = await db.fetch(
+        CALL
+        + """
+         WHERE recording IS NOT NULL AND started >= $1 AND started < $2
+           AND ($3::integer IS NULL OR user_id = $3)
+           AND ($4::text IS NULL OR queue = $4)
+           AND ($5 = '' OR strpos(number, $5) > 0)
+         ORDER BY started DESC, id LIMIT $6 OFFSET $7
+        """,
+        start,
+        end,
+        user_id,
+        queue,
+        digits_of(number),
+        limit,
+        offset,
+    )
+    return [read(row) for row in rows]
+
+
+def digits_of(number: str) -> str:
+    """What to look for in stored numbers: those typed with their zero (011 …) are stored without."""
+    return re.sub(r"[^0-9]", "", number).removeprefix("0")
 
 
 async def write_history(connection: asyncpg.Connection, records: list[CallRecord]) -> None:

@@ -51,10 +51,10 @@ class History:
     history.refused, so that it holds up nobody.
     """
 
-    def __init__(self, db: Db, records_max: int, data: Path | None = None) -> None:
+    def __init__(self, db: Db, records_max: int, pending_file: Path | None = None) -> None:
         self.db, self.records_max = db, records_max
-        self.pending_file = data / "history.pending" if data else None
-        self.refused_file = data / "history.refused" if data else None
+        self.pending_file = pending_file  # what the last stop left, data/history.pending
+        self.refused_file = pending_file.with_suffix(".refused") if pending_file else None
         self.lost = 0
         self.refused = 0
         self.written = 0
@@ -142,20 +142,30 @@ class History:
         finally:
             self._running = False
 
-    async def drain(self, seconds: float = 5.0) -> None:
-        """Before the end: write what waits, and put into a file what the database does not take in time."""
+    async def drain(self) -> None:
+        """Until everything put so far is written, which takes `run` and a database."""
+        await self._empty.wait()
+
+    async def close(self, seconds: float = 5.0) -> None:
+        """At the end: write what waits, and put into the file what the database does not take in time.
+
+        `run` may go on or have been cancelled before.
+        """
         try:
             async with asyncio.timeout(seconds):
                 if self._running:
-                    await self._empty.wait()
+                    await self.drain()
                 else:
-                    self._load()
-                    while self._waiting and await self._write_some():
-                        pass
+                    await self._write_all()
         except TimeoutError:
             log.warning("the database did not take %d records in %g seconds", len(self), seconds)
         if self._waiting:
             self._spill()
+
+    async def _write_all(self) -> None:
+        self._load()
+        while self._waiting and await self._write_some():
+            pass
 
     async def _write_some(self) -> bool:
         """One batch; false when the database is away."""

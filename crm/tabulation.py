@@ -263,14 +263,30 @@ def global_id_condition(text: str) -> tuple[str, Any]:
         return "starts_with(tabulation.call_id::text, {}::text)", text.lower().replace("\x00", "")
 
 
-async def search(db: Db, filter: TabulationFilter, limit: int = 50, offset: int = 0) -> list[Tabulation]:
+# What the list can be sorted by; a minus sign before the word turns it round.
+ORDERS = {
+    "started": "call.started",
+    "agent": "f_norm(user_account.name)",
+    "queue": "f_norm(queue.label)",
+    "number": "call.number",
+    "category": "f_norm(category.name)",
+    "wait": "call.wait_seconds",
+    "talk": "call.talk_seconds",
+}
+
+
+async def search(
+    db: Db, filter: TabulationFilter, limit: int = 50, offset: int = 0, order: str = "-started"
+) -> list[Tabulation]:
     """Saved tabulations, those of the latest calls first."""
     conditions, values = where(filter)
+    column = ORDERS[order.removeprefix("-")]
+    direction = "DESC" if order.startswith("-") else "ASC"
     rows = await db.fetch(
         SELECT
         + conditions
-        + f" ORDER BY call.started DESC NULLS LAST, tabulation.call_id, tabulation.user_id"
-        f" LIMIT ${len(values) + 1} OFFSET ${len(values) + 2}",
+        + f" ORDER BY {column} {direction} NULLS LAST, call.started DESC, tabulation.call_id,"
+        + f" tabulation.user_id LIMIT ${len(values) + 1} OFFSET ${len(values) + 2}",
         *values,
         limit,
         offset,

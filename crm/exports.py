@@ -1,0 +1,326 @@
+"""Exports: long lists written to CSV or XLSX files in the background, with their progress in a table."""
+
+import asyncio
+import csv
+import datetime
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import xlsxwriter
+
+from crm import audit, tabulation
+from crm.calls import ZONE
+from crm.db import Db
+from crm.e164 import display
+from crm.entry import missing
+from crm.refused import Refused
+from crm.tabulation import Tabulation, TabulationFilter
+from crm.users import User, can, require
+
+log = logging.getLogger(__name__)
+
+FORMATS = ("csv", "xlsx")
+KINDS = ("tabulations",)
+RUNNING_MAX = 3  # of one user at once
+ROWS_A_STEP = 500  # between two looks at the progress and at whether to go on
+XLSX_ROWS_MAX = 1_048_575
+KEPT_DAYS = 7
+FORMULA = re.compile(r"^[\s]*[=+\-@\t\r]")  # what a spreadsheet would calculate
+COLUMNS: tuple[tuple[str, str], ...] = (
+    ("started", "Started"),
+    ("agent", "Agent"),
+    ("group", "Group"),
+    ("queue", "Queue"),
+    ("direction", "Direction"),
+    ("number", "Number"),
+    ("contact", "Contact"),
+    ("result", "Result"),
+    ("wait_seconds", "Wait (s)"),
+    ("talk_seconds", "Talk (s)"),
+    ("hold_seconds", "Hold (s)"),
+    ("type", "Type"),
+    ("category", "Category"),
+    ("success", "Success"),
+    ("layout", "Layout"),
+    ("saved", "Saved"),
+    ("call_id", "Global id"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    id: int
+    by_user_id: int
+    kind: str
+    format: str
+    state: str  # running, done, failed, cancelled
+    rows_done: int
+    rows_all: int | None
+    file: str | None  # its name below data/exports
+    error: str | None
+    started: datetime.datetime
+    ended: datetime.datetime | None
+
+
+class Table(Protocol):
+    """A file being written."""
+
+    def row(self, cells: Sequence[Any]) -> None: ...
+    def close(self) -> None: ...
+
+
+# -- Jobs --------------------------------------------------------------------------------------------------
+
+EXPORT = """
+    SELECT id, by_user_id, kind, format, state, rows_done, rows_all, file, error, started, ended FROM export
+"""
+
+
+async def by_id(db: Db, user: User, export_id: int) -> Export | None:
+    """One's own, or anybody's for an administrator."""
+    row = await db.fetchrow(EXPORT + "WHERE id = $1", export_id)
+    mine = row is not None and (row["by_user_id"] == user.id or can(user, "administer"))
+    return Export(**row) if mine else None
+
+
+async def of_user(db: Db, user: User, limit: int = 20) -> list[Export]:
+    rows = await db.fetch(EXPORT + "WHERE by_user_id = $1 ORDER BY id DESC LIMIT $2", user.id, limit)
+    return [Export(**row) for row in rows]
+
+
+class Exports:
+    """Starts and ends the jobs; lives as long as the server."""
+
+    def __init__(self, db: Db, data: Path, zone: ZoneInfo = ZONE) -> None:
+        self.db, self.folder, self.zone = db, data / "exports", zone
+        self._jobs: dict[int, asyncio.Task[None]] = {}
+
+    async def start(self, by: User, kind: str, filter: TabulationFilter, format: str) -> int:
+        """The id of a job that now runs; the filter is what the page showed."""
+        require(by, "export")
+        require(by, "see_tabulations")
+        if kind not in KINDS or format not in FORMATS:
+            raise Refused("There is no such export.", code="bad_argument")
+        running = sum(1 for each in await of_user(self.db, by) if each.state == "running")
+        if running >= RUNNING_MAX:
+            raise Refused("{n} exports of yours are still running.", code="busy", n=running)
+        async with self.db.acquire() as connection, connection.transaction():
+            export_id = await connection.fetchval(
+                """
+                INSERT INTO export (by_user_id, kind, filter, format, state)
+                VALUES ($1, $2, $3, $4, 'running') RETURNING id
+                """,
+                by.id,
+                kind,
+                audit.plain(asdict(filter)),
+                format,
+            )
+            await audit.note(connection, by, "export.start", f"export {export_id}", None, asdict(filter))
+        job = asyncio.create_task(self._run(export_id, filter, format), name=f"export {export_id}")
+        self._jobs[export_id] = job
+        job.add_done_callback(lambda _: self._jobs.pop(export_id, None))
+        return export_id
+
+    async def cancel(self, by: User, export_id: int) -> None:
+        if await by_id(self.db, by, export_id) is None:
+            raise missing("export")
+        await self.db.execute(
+            """
+            UPDATE export SET state = 'cancelled', ended = now() WHERE id = $1 AND state = 'running'
+            """,
+            export_id,
+        )
+        if job := self._jobs.get(export_id):
+            job.cancel()
+            await asyncio.gather(job, return_exceptions=True)
+
+    async def file(self, by: User, export_id: int) -> Path:
+        """Where a finished export is."""
+        export = await by_id(self.db, by, export_id)
+        if export is None or export.file is None or not (self.folder / export.file).is_file():
+            raise missing("export")
+        return self.folder / export.file
+
+    async def clean(self) -> None:
+        """Once at the start: what a stopped server left running has failed, what is old goes."""
+        await self.db.execute(
+            "UPDATE export SET state = 'failed', error = 'restart', ended = now() WHERE state = 'running'"
+        )
+        rows = await self.db.fetch(
+            "DELETE FROM export WHERE started < now() - $1::interval RETURNING file",
+            datetime.timedelta(days=KEPT_DAYS),
+        )
+        kept = {row["file"] for row in await self.db.fetch("SELECT file FROM export WHERE file IS NOT NULL")}
+        gone = {row["file"] for row in rows if row["file"]}
+        for path in self.folder.glob("*") if self.folder.exists() else ():
+            if path.name in gone or path.name not in kept:
+                path.unlink(missing_ok=True)
+
+    async def close(self) -> None:
+        jobs = list(self._jobs.values())
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+
+    async def _run(self, export_id: int, filter: TabulationFilter, format: str) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        name = f"tabulations-{export_id}.{format}"
+        half = self.folder / (name + ".part")
+        try:
+            rows = await self._write(export_id, filter, half, format)
+            half.replace(self.folder / name)
+            await self._end(export_id, "done", rows, name, None)
+        except Refused as e:
+            await self._end(export_id, "failed", None, None, str(e))
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as e:
+            log.exception("export %d failed", export_id)
+            await self._end(export_id, "failed", None, None, type(e).__name__)
+        finally:
+            half.unlink(missing_ok=True)
+
+    async def _write(self, export_id: int, filter: TabulationFilter, path: Path, format: str) -> int:
+        rows_all = await tabulation.count(self.db, filter)
+        if format == "xlsx" and rows_all > XLSX_ROWS_MAX:
+            raise Refused(
+                "A spreadsheet holds {most} rows; choose CSV or a shorter period.", most=XLSX_ROWS_MAX
+            )
+        answer_columns = await self._answer_columns()
+        table: Table = Csv(path) if format == "csv" else Xlsx(path)
+        done = 0
+        try:
+            table.row([title for _, title in COLUMNS] + [label for _, label in answer_columns])
+            waiting: list[list[Any]] = []
+            async for each in tabulation.stream(self.db, filter, ROWS_A_STEP):
+                waiting.append(self._cells(each) + [each.answers.get(key, "") for key, _ in answer_columns])
+                if len(waiting) == ROWS_A_STEP:
+                    done += await self._put(export_id, table, waiting, done, rows_all)
+                    waiting = []
+            done += await self._put(export_id, table, waiting, done, rows_all)
+        finally:
+            await asyncio.to_thread(table.close)
+        return done
+
+    async def _put(
+        self, export_id: int, table: Table, rows: list[list[Any]], done: int, rows_all: int
+    ) -> int:
+        """In a thread: a spreadsheet takes a tenth of a millisecond a row, and calls are going on."""
+        await asyncio.to_thread(put_rows, table, rows)
+        await self.db.execute(
+            "UPDATE export SET rows_done = $2, rows_all = $3 WHERE id = $1",
+            export_id,
+            done + len(rows),
+            rows_all,
+        )
+        return len(rows)
+
+    async def _answer_columns(self) -> list[tuple[str, str]]:
+        """A column for each field of any layout; fields of the same key share one."""
+        rows = await self.db.fetch(
+            """
+            SELECT DISTINCT ON (field ->> 'key') field ->> 'key' AS key, field ->> 'label' AS label
+              FROM layout, jsonb_array_elements(fields) AS field
+             ORDER BY field ->> 'key', layout.id
+            """
+        )
+        return [(row["key"], row["label"]) for row in rows]
+
+    def _cells(self, each: Tabulation) -> list[Any]:
+        cells: list[Any] = []
+        for key, _ in COLUMNS:
+            value = getattr(each, key)
+            if isinstance(value, datetime.datetime):
+                value = value.astimezone(self.zone).replace(tzinfo=None)
+            elif key == "number":
+                value = display(value)
+            elif isinstance(value, float):
+                value = round(value, 1)
+            cells.append("" if value is None else value)
+        return cells
+
+    async def _end(
+        self, export_id: int, state: str, rows: int | None, file: str | None, error: str | None
+    ) -> None:
+        await self.db.execute(
+            """
+            UPDATE export SET state = $2, rows_done = coalesce($3, rows_done), file = $4, error = $5,
+                              ended = now()
+             WHERE id = $1 AND state = 'running'
+            """,
+            export_id,
+            state,
+            rows,
+            file,
+            error,
+        )
+
+
+# -- Files -------------------------------------------------------------------------------------------------
+
+
+def put_rows(table: Table, rows: list[list[Any]]) -> None:
+    for row in rows:
+        table.row(row)
+
+
+def harmless(cell: Any) -> Any:
+    """Text a spreadsheet would take for a formula gets an apostrophe before it."""
+    return "'" + cell if isinstance(cell, str) and FORMULA.match(cell) else cell
+
+
+class Csv:
+    """With a byte order mark and semicolons, as spreadsheets in Brazil open it."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8-sig", newline="")
+        self._writer = csv.writer(self._file, delimiter=";")
+
+    def row(self, cells: Sequence[Any]) -> None:
+        self._writer.writerow([harmless(self._text(cell)) for cell in cells])
+
+    def _text(self, cell: Any) -> Any:
+        if isinstance(cell, bool):
+            return "1" if cell else "0"
+        if isinstance(cell, datetime.datetime):
+            return cell.isoformat(" ", "seconds")
+        return str(cell).replace(".", ",") if isinstance(cell, float) else cell
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Xlsx:
+    """Rows go to a temporary file as they come; text is always written as text."""
+
+    def __init__(self, path: Path) -> None:
+        self._book = xlsxwriter.Workbook(
+            str(path), {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+        )
+        self._sheet = self._book.add_worksheet("Ramal")
+        self._time = self._book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
+        self._head = self._book.add_format({"bold": True})
+        self._next = 0
+        self._sheet.freeze_panes(1, 0)
+
+    def row(self, cells: Sequence[Any]) -> None:
+        for column, cell in enumerate(cells):
+            self._cell(column, cell)
+        self._next += 1
+
+    def _cell(self, column: int, cell: Any) -> None:
+        if isinstance(cell, datetime.datetime):
+            self._sheet.write_datetime(self._next, column, cell, self._time)
+        elif isinstance(cell, bool):
+            self._sheet.write_boolean(self._next, column, cell)
+        elif isinstance(cell, int | float):
+            self._sheet.write_number(self._next, column, cell)
+        else:
+            self._sheet.write_string(self._next, column, str(cell), self._head if self._next == 0 else None)
+
+    def close(self) -> None:
+        self._book.close()
