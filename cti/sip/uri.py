@@ -50,9 +50,9 @@ class Uri:
 
     def __str__(self) -> str:
         params = "".join(
-            f";{quote(name, _PARAM_SAFE)}"
+            f";{_escaped(name, _PARAM_SAFE)}"
             if value is None
-            else f";{quote(name, _PARAM_SAFE)}={quote(value, _PARAM_SAFE)}"
+            else f";{_escaped(name, _PARAM_SAFE)}={_escaped(value, _PARAM_SAFE)}"
             for name, value in self.params.items()
         )
         if self.scheme not in ("sip", "sips"):
@@ -62,7 +62,7 @@ class Uri:
             secret = "" if self.password is None else f":{_escaped(self.password, '-_.!~*()&=+$,')}"
             userinfo = f"{_escaped(self.user, _USER_SAFE)}{secret}@"
         port = "" if self.port is None else f":{self.port}"
-        headers = "&".join(f"{quote(n, '')}={quote(v, '')}" for n, v in self.headers.items())
+        headers = "&".join(f"{_escaped(n, '')}={_escaped(v, '')}" for n, v in self.headers.items())
         return f"{self.scheme}:{userinfo}{self.host}{port}{params}{'?' if headers else ''}{headers}"
 
 

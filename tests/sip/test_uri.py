@@ -34,6 +34,11 @@ def test_every_part_is_read():
     assert uri.transport == "TCP"
 
 
+def test_escaped_bytes_that_are_no_utf_8_are_written_as_they_came():
+    text = "sip:%AA@host;%AB=%AC?%AD=%AE"
+    assert str(Uri.parse(text)) == text
+
+
 def test_a_uri_without_a_user_has_none():
     assert Uri.parse("sip:127.0.0.1").user is None
     assert Uri.parse("sip:@127.0.0.1").user == ""
