@@ -7,17 +7,18 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import uvloop
 from aiohttp import web
-from crm.history import History
 
 import webui.app
 from config import Settings
 from crm import calls, centre, db, demo, embedded
 from crm.extensions import REALM
+from crm.history import History
+from crm.refused import Refused
 from cti import inbound, mirror
 from cti.customers import Customers
 from cti.floor import Floor
@@ -56,13 +57,15 @@ async def running(settings: Settings) -> AsyncIterator[Floor]:
         copying = asyncio.create_task(mirror.run(floor, redis_url))
         stack.push_async_callback(_cancel, copying)
         toolbars = ToolbarServer(settings, floor, pool)
-        await toolbars.start()
+        with claiming("cti_port", settings.bind, settings.cti_port):
+            await toolbars.start()
         stack.push_async_callback(toolbars.close)
         app = webui.app.build(settings, pool, floor, phones.transport, history)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, settings.bind, settings.http_port, reuse_address=True).start()
+        with claiming("http_port", settings.bind, settings.http_port):
+            await web.TCPSite(runner, settings.bind, settings.http_port, reuse_address=True).start()
         if settings.demo and settings.demo_customers:
             customers = Customers(settings)
             await customers.start()
@@ -98,13 +101,30 @@ async def telephones(settings: Settings, floor: Floor) -> AsyncIterator[Phones]:
     phones.on_call = lambda leg, source, dialed: inbound.arrived(floor, phones, leg, source, dialed)
     await engine.start()
     try:
-        await transport.start()
+        with claiming("sip_port", settings.bind, settings.sip_port):
+            await transport.start()
         try:
             yield phones
         finally:
             await transport.close()
     finally:
         await engine.stop()
+
+
+@contextlib.contextmanager
+def claiming(setting: str, address: str, port: int) -> Iterator[None]:
+    """A port that cannot be had is told with the setting that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise Refused(
+            "{setting}: {address}:{port} cannot be used: {why}. Stop what uses it, or set {name}.",
+            setting=setting,
+            address=address,
+            port=port,
+            why=os.strerror(error.errno or 0),
+            name=f"RAMAL_{setting.upper()}",
+        ) from error
 
 
 def _token() -> str:
