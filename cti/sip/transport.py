@@ -69,7 +69,8 @@ class SipTransport:
         self._opening: dict[Flow, list[bytes]] = {}
         self._opened: dict[Flow, _Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._due = 0.0
         self._pumping = False
         self._woken = False
         self._closed = False
@@ -193,10 +194,11 @@ class SipTransport:
         when = self.stack.next_timer()
         if when is None or self._closed:
             return
-        if self._timer is None or when < self._timer.when():
+        if self._timer is None or when < self._due:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = self._loop.call_at(when, self._tick)
+            self._due = when  # uvloop's handle of a timer already due does not tell when
 
     def _tick(self) -> None:
         self._timer = None
