@@ -318,14 +318,15 @@ class Request(Message):
         `to_tag` is set on To unless it has a tag. Record-Route is copied into what may make a dialog,
         Timestamp into 100. A request that could not be read whole is answered with what was read.
         """
-        kept = ["via", "from", "to", "call-id", "cseq"]
+        kept = ["via"]
         if 100 < status < 300 and self.method in _MAKES_DIALOG:
             kept.append("record-route")
         if status == 100:
             kept.append("timestamp")
         answered = [header for header in self.headers if header[0] in kept]
-        if to_tag is not None:
-            answered = [(n, _tagged(v, to_tag)) if n == "to" else (n, v) for n, v in answered]
+        for name in ("from", "to", "call-id", "cseq"):
+            if (value := self.get(name)) is not None:  # the first one of a request that gave several
+                answered.append((name, _tagged(value, to_tag) if name == "to" and to_tag else value))
         response = Response(
             status, reason if reason is not None else REASONS.get(status, "Unknown"), answered
         )

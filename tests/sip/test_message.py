@@ -143,6 +143,14 @@ def test_a_response_goes_back_the_way_the_request_came():
     assert request.response(486, to_tag="mine").get("record-route") is None
 
 
+def test_a_request_that_says_things_twice_is_answered_once():
+    with pytest.raises(BadMessage) as refused:
+        read(invite(t="<sip:second@127.0.0.1>", i="second"))
+    response = refused.value.message.response(400, to_tag="mine")
+    validate(response)
+    assert (response.to.uri.user, response.call_id) == ("4000", "1@192.0.2.1")
+
+
 def test_a_tag_that_is_there_stays():
     request = read(invite(To='"a;tag=no" <sip:4000@127.0.0.1>;tag=first'))
     assert request.response(200, to_tag="second").to.tag == "first"
