@@ -9,7 +9,7 @@ from cti.sip.events import Cause
 from cti.sip.flow import Flow
 from cti.sip.message import Request
 from cti.sip.repeat import Repeated
-from cti.sip.session import ANSWERED, CALLING, RINGING, UP, Session, reason_of
+from cti.sip.session import ANSWERED, CALLING, RINGING, UP, Session
 from cti.sip.transaction import T2, ServerInvite
 from cti.sip.wire import Alarm
 
@@ -136,16 +136,15 @@ class IncomingSession(Session):
         data = reply(status, self._echo, extra + self._core.server_line, reason=reason and clean(reason))
         self._transaction.respond(status, data, now)
 
-    def _give_up(self, cause: str, now: float) -> None:
+    def _leave(self, cause: str, by_peer: bool, reason: str, now: float) -> None:
         if self.state in (CALLING, RINGING):
-            reason = reason_of(cause)
             self._refuse(487, now, None, [("Reason", reason)] if reason else ())
-            self._end(cause or Cause.NORMAL, False, now)
+            self._end(cause, by_peer, now)
             self._forget()
         elif self.state is ANSWERED:
-            self._end(cause or Cause.NORMAL, False, now)  # BYE may only follow the ACK, section 15
+            self._end(cause, by_peer, now)  # BYE may only follow the ACK, section 15
         else:
-            super()._give_up(cause, now)
+            super()._leave(cause, by_peer, reason, now)
 
     def _canceled(self, cancel: Request, now: float) -> None:
         self._refuse(487, now)

@@ -10,7 +10,7 @@ from cti.sip.events import Cause
 from cti.sip.flow import Flow
 from cti.sip.message import BadMessage, Response
 from cti.sip.refresh import ASKED, longer
-from cti.sip.session import CALLING, OVER, RINGING, UP, Session, reason_of
+from cti.sip.session import CALLING, OVER, RINGING, UP, Session
 from cti.sip.transaction import PROCEEDING, ClientInvite, ClientNonInvite
 
 SUPPORTED_RELIABLY = "Supported: timer, 100rel\r\n"
@@ -189,12 +189,12 @@ class OutgoingSession(Session):
         )
         return True
 
-    def _give_up(self, cause: str, now: float) -> None:
+    def _leave(self, cause: str, by_peer: bool, reason: str, now: float) -> None:
         if self.state in (CALLING, RINGING):
-            self._withdraw(reason_of(cause), now)
-            self._end(cause or Cause.NORMAL, False, now)
+            self._withdraw(reason, now)
+            self._end(cause, by_peer, now)
         else:
-            super()._give_up(cause, now)
+            super()._leave(cause, by_peer, reason, now)
 
     def _withdraw(self, reason: str, now: float) -> None:
         """CANCEL, but not before the peer has answered something (section 9.1): timer B is the limit."""

@@ -128,7 +128,7 @@ class Session:
         `cause` becomes Ended's cause; a Reason value (`Q.850;cause=16;text="…"`, RFC 3326) is also sent.
         """
         if not self._ended:
-            self._give_up(cause or "", now)
+            self._leave(cause or Cause.NORMAL, False, reason_of(cause or ""), now)
 
     def reinvite(self, sdp: str, now: float) -> None:
         """Offer other media; OfferAnswered or OfferRefused follows. Of offers that wait the last one wins."""
@@ -234,10 +234,14 @@ class Session:
         return data
 
     def gone(self, cause: Cause, now: float) -> None:
-        """The peer no longer knows this session, or never answers: say BYE all the same, and end."""
+        """The peer no longer knows this session, or never answers: take leave all the same."""
         if not self._ended:
-            self._end(cause, True, now)
-            self._bye("", now)
+            self._leave(cause, True, "", now)
+
+    def _leave(self, cause: str, by_peer: bool, reason: str, now: float) -> None:
+        """End, and let the peer know as this state of the session requires."""
+        self._end(cause, by_peer, now)
+        self._bye(reason, now)
 
     def _bye(self, reason: str, now: float) -> None:
         self.state = ENDING
@@ -249,10 +253,6 @@ class Session:
 
     def _bye_answered(self, status: int, response: Response | None, now: float) -> None:
         self._forget()
-
-    def _give_up(self, cause: str, now: float) -> None:
-        self._end(cause or Cause.NORMAL, False, now)
-        self._bye(reason_of(cause), now)
 
     def _end(self, cause: str, by_peer: bool, now: float, reason: str = "") -> None:
         """Tell the user, once, and stop every clock. The peer is told by the caller of this."""
@@ -279,9 +279,11 @@ class Session:
 
     def _asked(self, status: int, response: Response | None, now: float) -> None:
         """Whatever was asked, these answers say that the dialog is gone (section 12.2.1.2)."""
-        if status == 481:
+        if self.state is not UP:
+            pass  # the INVITE's own answer decides
+        elif status == 481:
             self.gone(Cause.DIALOG_LOST, now)
-        elif response is None and not self._ended:
+        elif response is None:
             self.gone(Cause.TIMEOUT if status == 408 else Cause.CONNECTION_LOST, now)
 
     def _refresh(self, now: float) -> None:
@@ -307,8 +309,7 @@ class Session:
 
     def _expire(self, now: float) -> None:
         if not self._ended:
-            self._end(Cause.SESSION_EXPIRED, False, now)
-            self._bye("", now)
+            self._leave(Cause.SESSION_EXPIRED, False, "", now)
 
     def _receive_bye(self, request: Request, transaction: ServerTransaction, now: float) -> None:
         self.answer(request, transaction, 200, now)

@@ -60,7 +60,12 @@ class Line:
     def call(self, **options):
         flow = self._flows[self.a]
         return self.a.stack.invite(
-            "sip:bob@192.0.2.2", flow=flow, from_='"Ana" <sip:ana@192.0.2.1>', sdp=SDP, now=self.now, **options
+            "sip:bob@192.0.2.2",
+            flow=flow,
+            from_='"Ana" <sip:ana@192.0.2.1>',
+            sdp=SDP,
+            now=self.now,
+            **options,
         )
 
     def run(self):
@@ -125,8 +130,10 @@ class Peer:
         self.now = 1000.0
         self._branches = count(1)
 
-    def request(self, method, *headers, branch=None, tag=None, cseq=1, body="", uri="sip:4000@192.0.2.1", **fields):
-        """Only what is asked for differs from a plain request; `fields` replaces whole lines, empty removes."""
+    def request(
+        self, method, *headers, branch=None, tag=None, cseq=1, body="", uri="sip:4000@192.0.2.1", **fields
+    ):
+        """Only what is asked for differs from a plain request; `fields` replaces lines, empty removes."""
         lines = {
             "Via": f"SIP/2.0/{self.flow.transport} {self.flow.host}:{self.flow.port}"
             f";branch={branch or f'z9hG4bKp{next(self._branches)}'};rport",
@@ -153,7 +160,9 @@ class Peer:
 
     def answer(self, request, status, *headers, tag="peer", body="", reason="Whatever"):
         """The response to a request we heard."""
-        response = request.response(status, reason, to_tag=tag, headers=[tuple(h.split(": ", 1)) for h in headers])
+        response = request.response(
+            status, reason, to_tag=tag, headers=[tuple(h.split(": ", 1)) for h in headers]
+        )
         if body:
             response.set("Content-Type", "application/sdp")
             response.body = body.encode()
@@ -176,13 +185,18 @@ class Peer:
 
     def calls(self, *headers, **fields):
         """Our side of a call that the peer begins, not answered yet."""
-        self.ask("INVITE", *headers, branch="z9hG4bKinvite", **({"body": SDP} | fields))
+        self.ask("INVITE", *headers, **({"body": SDP, "branch": "z9hG4bKinvite"} | fields))
         return self.end.told[-1].session
 
     def called(self, **options):
         """Our call to the peer, and the INVITE it heard."""
         session = self.stack.invite(
-            "sip:bob@192.0.2.9:5062", flow=self.flow, from_="<sip:4000@192.0.2.1>", sdp=SDP, now=self.now, **options
+            "sip:bob@192.0.2.9:5062",
+            flow=self.flow,
+            from_="<sip:4000@192.0.2.1>",
+            sdp=SDP,
+            now=self.now,
+            **options,
         )
         [invite] = self.heard()
         return session, invite
