@@ -6,6 +6,7 @@ import logging
 import sys
 
 from config import Settings
+from crm import demo
 
 log = logging.getLogger("ramal.customers")
 
@@ -18,8 +19,6 @@ class Customers:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        from crm import demo
-
         settings = self._settings
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "cti.customers"),
