@@ -49,8 +49,14 @@ class Site:
     async def reader(self, role: Role, language: str = "en", **facts) -> Reader:
         login = f"{role}{len(self.readers)}.{id(self)}"
         user = await users.create(
-            self.db, None, login=login, name=f"Test {role}", role=role, password="correct horse battery",
-            language=language, **facts,
+            self.db,
+            None,
+            login=login,
+            name=f"Test {role}",
+            role=role,
+            password="correct horse battery",
+            language=language,
+            **facts,
         )
         return await self.reader_of(user)
 

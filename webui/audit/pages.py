@@ -20,8 +20,8 @@ KINDS = {
 }
 """What an action can be about: the beginning of its name, and the word for it."""
 ACTIONS = {
-    "recording.listen": N_("listened to"),
-    "recording.download": N_("downloaded"),
+    "recording.hear": N_("listened to the recording"),
+    "recording.download": N_("downloaded the recording"),
 }
 """Words for what was done, where the action's own name does not say it to a reader."""
 

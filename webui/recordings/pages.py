@@ -8,8 +8,10 @@ from pathlib import Path
 
 from aiohttp import web
 
-from crm import audit, calls
+from crm import audit, calls, recordings
 from crm.calls import CallRecord
+from crm.refused import Refused
+from crm.users import can
 from webui.address import Address, as_date, day_start, is_id
 from webui.auth import require
 from webui.page import DB, FLOOR, SETTINGS, ZONE, render
@@ -31,18 +33,18 @@ async def alongside(app: web.Application) -> AsyncIterator[None]:
 
 @routes.get("/recordings")
 @require("hear_recordings")
-async def recordings(request: web.Request) -> web.Response:
+async def found(request: web.Request) -> web.Response:
     centre = request.app[FLOOR].centre
     address = Address("/recordings", request.query)
     today = datetime.datetime.now(ZONE).date()
     start = as_date(address.text("start")) or today - datetime.timedelta(days=DAYS_SHOWN - 1)
     end = max(start, as_date(address.text("end")) or today)
-    user = address.text("user")
-    found = await calls.recorded(
+    user_id = int(address.text("user")) if is_id(address.text("user")) else None
+    listed = await calls.recorded(
         request.app[DB],
         start=day_start(start, ZONE),
         end=day_start(end + datetime.timedelta(days=1), ZONE),
-        user_id=int(user) if is_id(user) else None,
+        user_id=user_id if can(request["user"], "see_tabulations") else request["user"].id,
         queue=address.text("queue") or None,
         number=address.text("number"),
         limit=PER_PAGE + 1,
@@ -54,8 +56,8 @@ async def recordings(request: web.Request) -> web.Response:
         address=address,
         start=start,
         end=end,
-        calls=found[:PER_PAGE],
-        more=len(found) > PER_PAGE,
+        calls=listed[:PER_PAGE],
+        more=len(listed) > PER_PAGE,
         names={user.id: user.name for user in centre.users.values()},
         labels={queue.name: queue.label for queue in centre.queues.values()},
     )
@@ -64,10 +66,8 @@ async def recordings(request: web.Request) -> web.Response:
 @routes.get("/recordings/{call_id:[0-9a-f-]{36}}")
 @require("hear_recordings")
 async def one(request: web.Request) -> web.Response:
-    call = await find(request)
-    centre = request.app[FLOOR].centre
-    agent = centre.users.get(call.user_id)
-    queue = centre.queues.get(call.queue)
+    call, centre = await find(request), request.app[FLOOR].centre
+    agent, queue = centre.users.get(call.user_id or 0), centre.queues.get(call.queue or "")
     return render(
         request,
         "recordings/one.html",
@@ -82,12 +82,15 @@ async def one(request: web.Request) -> web.Response:
 async def sound(request: web.Request) -> web.StreamResponse:
     """The file as it was recorded, or the part of it a Range header asks for."""
     call = await find(request)
-    path = await file_of(request, call)
-    download = "download" in request.query
-    await write_down(request, call, "recording.download" if download else "recording.listen")
+    path = file_of(request, call)
     headers = {"Content-Type": "audio/wav", "Cache-Control": "private, no-store"}
-    if download:
+    action = "recording.hear"
+    if "download" in request.query:
+        action = "recording.download"
         headers["Content-Disposition"] = f'attachment; filename="{call.started:%Y-%m-%d}-{call.id}.wav"'
+    if request.app[LISTENINGS].begins(request["user"].id, f"{action} {call.id}", time.monotonic()):
+        facts = {"number": call.number, "started": call.started}
+        await audit.note(request.app[DB], request["user"], action, f"call {call.id}", None, facts)
     return web.FileResponse(path, headers=headers)
 
 
@@ -95,7 +98,7 @@ async def sound(request: web.Request) -> web.StreamResponse:
 @require("hear_recordings")
 async def loudness(request: web.Request) -> web.Response:
     """How loud each side is along the call: [[customer], [agent]], 0 to 100."""
-    path = await file_of(request, await find(request))
+    path = file_of(request, await find(request))
     try:
         return web.json_response({"peaks": await asyncio.to_thread(peaks, path, STEPS)})
     except NotWav as wrong:
@@ -103,24 +106,15 @@ async def loudness(request: web.Request) -> web.Response:
 
 
 async def find(request: web.Request) -> CallRecord:
+    """The call asked for, when there is a recording of it that this person may hear."""
     call = await calls.by_id(request.app[DB], request.match_info["call_id"])
-    if call is None or not call.recording:
+    if call is None or not call.recording or not recordings.may_hear(request["user"], call):
         raise web.HTTPNotFound(text="there is no recording of this call\n")
     return call
 
 
-async def file_of(request: web.Request, call: CallRecord) -> Path:
-    """The recording's file. One that lies outside the data folder is as good as missing."""
-    folder = request.app[SETTINGS].data.resolve()
-    path = await asyncio.to_thread((folder / (call.recording or "")).resolve)
-    if not path.is_relative_to(folder) or not await asyncio.to_thread(path.is_file):
-        raise web.HTTPNotFound(text="the file of this recording is missing\n")
-    return path
-
-
-async def write_down(request: web.Request, call: CallRecord, action: str) -> None:
-    """Before the first byte: nobody hears a recording unseen."""
-    user = request["user"]
-    if request.app[LISTENINGS].begins(user.id, f"{action} {call.id}", time.monotonic()):
-        facts = {"number": call.number, "started": call.started}
-        await audit.note(request.app[DB], user, action, f"recording {call.id}", None, facts)
+def file_of(request: web.Request, call: CallRecord) -> Path:
+    try:
+        return recordings.file_of(call, request.app[SETTINGS].data)
+    except Refused as refused:
+        raise web.HTTPNotFound(text=f"{refused}\n") from refused

@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from crm import tabulation
-from crm.calls import Direction, Result
 from crm.centre import Centre
 from crm.form import CHECKED, Kind, Layout
 from crm.users import can
 from webui.address import Address, last_page
 from webui.auth import require
+from webui.calls import direction_words, result_words
 from webui.page import DB, FLOOR, ZONE, render, words
 from webui.tabulations.asked import Asked, asked
 
@@ -91,15 +91,6 @@ def choices(centre: Centre) -> Mapping[str, list[tuple[str, str]]]:
     return {name: sorted(options, key=lambda pair: pair[1].casefold()) for name, options in by_word.items()}
 
 
-def direction_words(request: web.Request) -> dict[str, str]:
-    _ = words(request)
-    return {
-        Direction.INBOUND: _("Received"),
-        Direction.OUTBOUND: _("Made"),
-        Direction.INTERNAL: _("Internal"),
-    }
-
-
 def in_force(
     request: web.Request, address: Address, wanted: Asked, offered: Mapping[str, list[tuple[str, str]]]
 ) -> list[tuple[str, str]]:
@@ -120,18 +111,6 @@ def in_force(
     if wanted.filter.global_id:
         said.append((_("Global id %s") % wanted.filter.global_id[:8], address.without("global")))
     return said
-
-
-def result_words(request: web.Request) -> dict[str, str]:
-    _ = words(request)
-    return {
-        Result.ANSWERED: _("answered"),
-        Result.ABANDONED: _("abandoned"),
-        Result.REFUSED: _("refused"),
-        Result.FAILED: _("failed"),
-        Result.NO_ANSWER: _("no answer"),
-        Result.BUSY: _("busy"),
-    }
 
 
 def said_answers(
