@@ -1,0 +1,252 @@
+"""The stack on real sockets: datagrams, byte streams and WebSockets, all on loopback."""
+
+import asyncio
+import contextlib
+import socket
+from itertools import count
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from cti.sip.events import Answered, Ended, IncomingCall, Refused, Ringing
+from cti.sip.flow import Flow
+from cti.sip.message import Response, StreamFramer, parse
+from cti.sip.stack import Stack
+from cti.sip.transport import SipTransport
+from tests.sip.line import ANSWER, SDP, tokens
+from tests.waiting import until
+
+names = count(1)
+
+
+def free_port():
+    """Free for UDP and TCP alike at this moment."""
+    while True:
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            tcp.bind(("127.0.0.1", 0))
+            with contextlib.suppress(OSError):
+                udp.bind(tcp.getsockname())
+                return tcp.getsockname()[1]
+
+
+class Phone:
+    """A whole user agent that notes its events; `answers` makes it take every call."""
+
+    def __init__(self, answers=False, **options):
+        self.port = free_port()
+        self.told = []
+        self.answers = answers
+        self.stack = Stack("127.0.0.1", self.port, tokens(f"t{next(names)}-"))
+        self.transport = SipTransport(self.stack, "127.0.0.1", self.port, on_event=self.note, **options)
+
+    def note(self, event):
+        self.told.append(event)
+        if self.answers and isinstance(event, IncomingCall):
+            event.session.ring(self.transport.now())
+            event.session.accept(ANSWER, self.transport.now())
+
+    def of(self, kind):
+        return [event for event in self.told if isinstance(event, kind)]
+
+    def call(self, port, kind="UDP"):
+        return self.stack.invite(
+            f"sip:bob@127.0.0.1:{port}",
+            flow=Flow(kind, "127.0.0.1", port),
+            from_="<sip:ana@127.0.0.1>",
+            sdp=SDP,
+            now=self.transport.now(),
+        )
+
+    async def __aenter__(self):
+        await self.transport.start()
+        return self
+
+    async def __aexit__(self, *_):
+        await self.transport.close()
+
+
+def request(method, kind, *headers, branch="1", tag="", cseq=1, body=""):
+    lines = [
+        f"{method} sip:4000@127.0.0.1 SIP/2.0",
+        f"Via: SIP/2.0/{kind} a1b2.invalid;branch=z9hG4bK{branch};rport",
+        "From: <sip:ana@example.com>;tag=ana",
+        f"To: <sip:4000@127.0.0.1>{f';tag={tag}' if tag else ''}",
+        "Call-ID: call",
+        f"CSeq: {cseq} {method}",
+        f"Contact: <sip:ana@a1b2.invalid;transport={kind.lower()}>",
+        *(["Content-Type: application/sdp"] if body else []),
+        *headers,
+        f"Content-Length: {len(body)}",
+    ]
+    return "\r\n".join([*lines, "", body]).encode()
+
+
+@pytest.mark.parametrize("kind", ["UDP", "TCP"])
+async def test_two_user_agents_call_each_other(kind):
+    async with Phone() as ana, Phone(answers=True) as bob:
+        session = ana.call(bob.port, kind)
+        await until(lambda: ana.of(Answered))
+        assert ana.of(Ringing) and session.remote_sdp == ANSWER
+        assert session.flow.transport == kind
+        theirs = bob.of(IncomingCall)[0].session
+        await until(lambda: theirs.state == "up")
+        theirs.hang_up(bob.transport.now())
+        await until(lambda: ana.of(Ended) and bob.of(Ended))
+        assert (ana.told[-1].cause, ana.told[-1].by_peer) == ("normal", True)
+        await until(lambda: ana.stack.sessions == bob.stack.sessions == 0)
+
+
+async def test_a_call_by_a_connection_that_cannot_be_opened_is_refused():
+    async with Phone() as ana:
+        ana.call(free_port(), "TCP")
+        await until(lambda: ana.of(Ended))
+        assert ana.of(Refused)[0].status == 503
+
+
+async def test_nobody_can_open_a_connection_to_a_browser():
+    async with Phone() as ana:
+        ana.call(free_port(), "WS")
+        await until(lambda: ana.of(Ended))
+        assert ana.of(Refused)[0].status == 503
+
+
+async def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open():
+    async with Phone() as ana:
+        other = SipTransport(Stack("127.0.0.1", ana.port, tokens("o")), "127.0.0.1", ana.port)
+        with pytest.raises(OSError, match="in use"):
+            await other.start()
+
+
+async def test_an_event_that_nobody_can_handle_does_not_stop_the_others(caplog):
+    async with Phone() as ana, Phone() as bob:
+        bob.transport.on_event = lambda event: bob.note(event) or 1 / 0
+        ana.call(bob.port)
+        ana.call(bob.port)
+        await until(lambda: len(bob.of(IncomingCall)) == 2)
+        assert "ZeroDivisionError" in caplog.text
+
+
+async def read(reader, framer, waiting):
+    while not waiting:
+        data = await reader.read(65536)
+        assert data, "the connection was closed"
+        waiting += framer.feed(data)
+    return waiting.pop(0)
+
+
+async def test_messages_on_a_stream_are_cut_by_their_length_and_pings_are_answered():
+    async with Phone() as bob:
+        reader, writer = await asyncio.open_connection("127.0.0.1", bob.port)
+        whole = request("OPTIONS", "TCP", branch="a") + request("OPTIONS", "TCP", branch="b")
+        for at in range(0, len(whole), 7):
+            writer.write(whole[at : at + 7])
+            await writer.drain()
+        framer, waiting = StreamFramer(), []
+        first = parse(await read(reader, framer, waiting))
+        second = parse(await read(reader, framer, waiting))
+        assert [first.via.branch, second.via.branch] == ["z9hG4bKa", "z9hG4bKb"]
+        writer.write(b"\r\n\r\n")
+        assert await reader.readexactly(2) == b"\r\n"
+        writer.close()
+
+
+async def test_a_stream_that_cannot_be_followed_is_closed():
+    async with Phone() as bob:
+        reader, writer = await asyncio.open_connection("127.0.0.1", bob.port)
+        writer.write(request("OPTIONS", "TCP").replace(b"Content-Length: 0", b"Content-Length: many"))
+        rest = await reader.read()
+        assert rest.startswith(b"SIP/2.0 400 ")
+        writer.close()
+
+
+async def test_a_peer_that_goes_away_ends_its_call():
+    async with Phone(answers=True) as bob:
+        reader, writer = await asyncio.open_connection("127.0.0.1", bob.port)
+        writer.write(request("INVITE", "TCP", body=SDP))
+        framer, waiting = StreamFramer(), []
+        while (answer := parse(await read(reader, framer, waiting))).status != 200:
+            pass
+        writer.write(request("ACK", "TCP", branch="2", tag=answer.to.tag))
+        await until(lambda: bob.of(IncomingCall)[0].session.state == "up")
+        writer.close()
+        await until(lambda: bob.of(Ended))
+        assert bob.of(Ended)[0].cause == "connection_lost"
+
+
+async def test_closing_leaves_no_task_and_no_timer():
+    before = asyncio.all_tasks()
+    async with Phone() as ana, Phone(answers=True) as bob:
+        ana.call(bob.port, "TCP")
+        await until(lambda: ana.of(Answered))
+    await until(lambda: asyncio.all_tasks() == before)
+    assert ana.transport._timer.cancelled()
+
+
+@contextlib.asynccontextmanager
+async def site(transport):
+    async def serve(http):
+        browser = web.WebSocketResponse(protocols=["sip"])
+        await browser.prepare(http)
+        await transport.serve_websocket(browser, http.transport.get_extra_info("peername"))
+        return browser
+
+    app = web.Application()
+    app.router.add_get("/sip", serve)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        async with aiohttp.ClientSession() as client:
+            yield lambda: client.ws_connect(f"http://127.0.0.1:{port}/sip", protocols=["sip"])
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("is_text", [True, False])
+async def test_a_browser_calls_over_its_websocket_and_is_answered_in_its_own_kind_of_frame(is_text):
+    async with Phone(answers=True) as bob, site(bob.transport) as connect, connect() as browser:
+
+        async def send(data):
+            await (browser.send_str(data.decode()) if is_text else browser.send_bytes(data))
+
+        async def hear():
+            frame = await browser.receive()
+            assert frame.type is (aiohttp.WSMsgType.TEXT if is_text else aiohttp.WSMsgType.BINARY)
+            return parse(frame.data.encode() if is_text else frame.data)
+
+        assert browser.protocol == "sip"
+        await send(request("INVITE", "WS", body=SDP))
+        ringing, ok = await hear(), await hear()
+        assert (ringing.status, ok.status, ok.body.decode()) == (180, 200, ANSWER)
+        await send(request("ACK", "WS", branch="2", tag=ok.to.tag))
+        session = bob.of(IncomingCall)[0].session
+        await until(lambda: session.state == "up")
+        session.hang_up(bob.transport.now())
+        bye = await hear()
+        assert (bye.method, bye.uri) == ("BYE", "sip:ana@a1b2.invalid;transport=ws")
+        await send(bye.response(200).encode())
+        await until(lambda: session.state == "over")
+
+
+async def test_a_browser_that_closes_ends_its_call():
+    async with Phone(answers=True) as bob, site(bob.transport) as connect:
+        async with connect() as browser:
+            await browser.send_str(request("INVITE", "WS", body=SDP).decode())
+            ok = None
+            while not (isinstance(ok, Response) and ok.status == 200):
+                ok = parse((await browser.receive()).data.encode())
+            await browser.send_str(request("ACK", "WS", branch="2", tag=ok.to.tag).decode())
+            await until(lambda: bob.of(IncomingCall)[0].session.state == "up")
+        await until(lambda: bob.of(Ended))
+        assert bob.of(Ended)[0].cause == "connection_lost"
+
+
+async def test_a_ping_on_a_websocket_is_answered():
+    async with Phone() as bob, site(bob.transport) as connect, connect() as browser:
+        await browser.send_str("\r\n\r\n")
+        assert (await browser.receive()).data == "\r\n"
+        await browser.send_str("rubbish")
+        await browser.send_str(request("OPTIONS", "WS").decode())
+        assert (await browser.receive()).data.startswith("SIP/2.0 200 OK")
