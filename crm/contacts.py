@@ -13,6 +13,7 @@ from crm import audit
 from crm.db import Db
 from crm.e164 import normalise
 from crm.entry import Entry, missing
+from crm.form import CHECKED, Kind
 from crm.users import User, require
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -185,8 +186,15 @@ async def timeline(db: Db, contact_id: int, limit: int = 50) -> list[TimelineEnt
 
 
 def in_words(answers: Mapping[str, str], fields: Iterable[Mapping[str, Any]]) -> str:
-    """The answers in the form's order, each after its label."""
-    return " · ".join(f"{f['label']}: {answers[f['key']]}" for f in fields if answers.get(f["key"]))
+    """The answers in the form's order, each after its label; of a checkbox the label says it all."""
+    said = []
+    for each in fields:
+        answer = answers.get(each["key"])
+        if each["kind"] == Kind.CHECKBOX:
+            said += [each["label"]] if answer in CHECKED else []
+        elif answer:
+            said.append(f"{each['label']}: {answer}")
+    return " · ".join(said)
 
 
 # -- Changing ----------------------------------------------------------------------------------------------

@@ -44,7 +44,8 @@ async def connect(url: str, connections_max: int = 20) -> Db:
         url,
         connection_class=asyncpg.Connection,
         record_class=asyncpg.Record,
-        min_size=1,
+        init_size=1,
+        min_size=0,  # while the database is away nobody needs to hear of it every second
         max_size=connections_max,
         max_queries=50_000,
         max_inactive_connection_lifetime=300.0,
