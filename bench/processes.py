@@ -27,7 +27,7 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
                 two.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        free_port.next = port + 1  # type: ignore[attr-defined]
+        free_port.next = port + 10  # type: ignore[attr-defined]  # sipp takes some beside its media port
         return port
     raise OSError("no free port below 32000")
 

@@ -113,14 +113,16 @@ def step(core: int, server: int, rate: int, seconds: float) -> Step:
             "-mp", free_port(), "-trace_stat", "-stf", "stat.csv", "-fd", 1, "-trace_rtt", "-rtt_freq", 1,
             "-recv_timeout", 8000, f"127.0.0.1:{server}",
         )  # fmt: skip
-        subprocess.run(
+        done = subprocess.run(
             pinned(command, core),
             cwd=folder,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             timeout=seconds + 120,
             check=False,
         )
+        if not list(Path(folder).glob("*_rtt.csv")):
+            raise RuntimeError(f"no call was answered; sipp said:\n{done.stderr.decode()[-2000:]}")
         rows = list(csv.DictReader((Path(folder) / "stat.csv").open(), delimiter=";"))
         (times,) = Path(folder).glob("*_rtt.csv")
         setups = [float(row["response_time_ms"]) for row in csv.DictReader(times.open(), delimiter=";")]
@@ -187,18 +189,7 @@ def climb(
 
 async def fill(db: Db) -> None:
     await extensions.create(db, None, number=EXTENSION, password=PASSWORD, label="Bench")
-    await trunks.create(
-        db,
-        None,
-        name="bench",
-        host="127.0.0.1",
-        port=free_port(),
-        transport="udp",
-        username="",
-        password="",
-        number_prefix="",
-        active=True,
-    )
+    await trunks.create(db, None, name="bench", host="127.0.0.1", port=free_port())
 
 
 def product_calls(core: int, other: int, seconds: float) -> tuple[Step, Step | None]:
