@@ -27,21 +27,23 @@ from typing import Any
 
 import asyncpg
 from aiohttp import web
-from prometheus_client import REGISTRY
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from config import Settings
 from webui import auth, i18n, page
 from webui.auth import Handler
+from webui.metrics import FIGURES, figures
 
 log = logging.getLogger(__name__)
 
 NOUNS = (
+    "api",
     "login",
     "profile",
     "desk",
     "wallboard",
     "tabulations",
+    "exports",
     "recordings",
     "contacts",
     "queues",
@@ -84,11 +86,14 @@ def build(
     app[page.SETTINGS], app[page.DB], app[page.FLOOR] = settings, db, floor
     app[page.HISTORY], app[page.SIP] = history, sip_transport
     app[page.PERFORM] = perform or importlib.import_module("cti.commands").perform
+    app[FIGURES] = figures(floor, history)
+    app[page.SOCKETS], app[page.TOKEN] = {}, auth.token_of_programs(settings)
     app[page.WORDS] = i18n.catalogues()
     app[page.TEMPLATES] = {
         language: page.environment(language, words) for language, words in app[page.WORDS].items()
     }
     app.on_response_prepare.append(_secure)
+    app.on_shutdown.append(_close_sockets)
     app.router.add_get("/", home)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/metrics", metrics)
@@ -114,7 +119,9 @@ async def healthz(request: web.Request) -> web.Response:
 
 async def metrics(request: web.Request) -> web.Response:
     """Figures for Prometheus, to those logged in or with a token."""
-    return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return web.Response(
+        body=generate_latest(request.app[FIGURES]), headers={"Content-Type": CONTENT_TYPE_LATEST}
+    )
 
 
 async def favicon(request: web.Request) -> web.Response:
@@ -129,8 +136,8 @@ async def sip(request: web.Request) -> web.StreamResponse:
     if "sip" not in request.headers.get("Sec-WebSocket-Protocol", "").replace(" ", "").split(","):
         raise web.HTTPBadRequest(text="the WebSocket subprotocol here is sip\n")
     await socket.prepare(request)
-    host, port = (request.transport and request.transport.get_extra_info("peername") or ("", 0))[:2]
-    await request.app[page.SIP].serve_websocket(socket, (host, port))
+    host, port = ((request.transport and request.transport.get_extra_info("peername")) or ("", 0))[:2]
+    await request.app[page.SIP].serve_websocket(socket, (host, port), request.secure)
     return socket
 
 
@@ -150,6 +157,13 @@ async def explained(request: web.Request, handler: Handler) -> web.StreamRespons
         mark = secrets.token_hex(4)
         log.exception("failure %s at %s %s", mark, request.method, request.path)
         return page.render(request, "failed.html", status=500, kind="500", mark=mark)
+
+
+async def _close_sockets(app: web.Application) -> None:
+    """The server goes away; pages try again until it is back."""
+    for sockets in list(app[page.SOCKETS].values()):
+        for socket in list(sockets):
+            await socket.close(code=1001, message=b"the server stops")
 
 
 async def _secure(request: web.Request, response: web.StreamResponse) -> None:

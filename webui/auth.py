@@ -11,19 +11,24 @@ secret.
 """
 
 import hmac
-from collections.abc import Awaitable, Callable
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
+from config import Settings
 from crm import sessions, users
-from webui.page import DB, SETTINGS, render
+from webui.page import DB, SETTINGS, SOCKETS, TOKEN, render
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 COOKIE = "ramal_session"
 OPEN = ("/healthz", "/login", "/favicon.ico", "/sip")  # /sip logs in with SIP's own digest
+SESSION_OVER = 4401  # close code of a WebSocket whose session ended
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 OURSELVES = ("same-origin", "none")  # "none" is the reader's own doing: typed, bookmarked
 
@@ -34,7 +39,7 @@ def require(right: str) -> Callable[[Handler], Handler]:
     def guarded(handler: Handler) -> Handler:
         @wraps(handler)
         async def guard(request: web.Request) -> web.StreamResponse:
-            if users.can(request["user"], right):
+            if "user" not in request or users.can(request["user"], right):  # without a user: a token
                 return await handler(request)
             return render(request, "denied.html", status=403, right=right)
 
@@ -50,7 +55,7 @@ async def logged_in(request: web.Request, handler: Handler) -> web.StreamRespons
     found = await sessions.find(request.app[DB], token) if token else None
     if found is not None:
         request["user"], request["csrf"] = found
-    if found is not None or request.path in OPEN or request.path.startswith("/static/"):
+    if found is not None or request.path in OPEN or request.path.startswith("/static/") or program(request):
         return await handler(request)
     if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
         raise web.HTTPSeeOther(f"/login?next={quote(request.path_qs, safe='')}")
@@ -100,5 +105,44 @@ async def open_session(request: web.Request, user: users.User, response: web.Res
 
 
 async def close_session(request: web.Request, response: web.Response) -> None:
-    await sessions.close(request.app[DB], request.cookies.get(COOKIE, ""))
+    """Log out: the token is worth nothing from now on, and what is open with it is closed."""
+    token = request.cookies.get(COOKIE, "")
+    await sessions.close(request.app[DB], token)
+    for socket in list(request.app[SOCKETS].get(token, ())):
+        await socket.close(code=SESSION_OVER, message=b"logged out")
     response.del_cookie(COOKIE, path="/")
+
+
+async def still_logged_in(request: web.Request) -> bool:
+    """Is the session this request came with still good? Asked by connections that stay open."""
+    return await sessions.find(request.app[DB], request.cookies.get(COOKIE, "")) is not None
+
+
+@contextmanager
+def held_open(request: web.Request, socket: web.WebSocketResponse) -> Iterator[None]:
+    """While the block runs, logging out closes this socket."""
+    mine = request.app[SOCKETS].setdefault(request.cookies.get(COOKIE, ""), set())
+    mine.add(socket)
+    try:
+        yield
+    finally:
+        mine.discard(socket)
+        if not mine:
+            request.app[SOCKETS].pop(request.cookies.get(COOKIE, ""), None)
+
+
+def token_of_programs(settings: Settings) -> str:
+    """The token of data/api.token, made at the first start and readable by the owner only."""
+    path = settings.data / "api.token"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
+    return path.read_text().strip()
+
+
+def program(request: web.Request) -> bool:
+    """Does a program ask with the token, for what programs may read?"""
+    kind, _, sent = request.headers.get("Authorization", "").partition(" ")
+    readable = request.method == "GET" and (request.path == "/metrics" or request.path.startswith("/api/"))
+    return readable and kind == "Bearer" and hmac.compare_digest(sent.encode(), request.app[TOKEN].encode())

@@ -2,8 +2,8 @@
 
 Requests and answers are those of docs/cti-protocol.md. The first is `Attach {stream?, last_event?}`, answered
 with {stream, seq, replayed, snapshot, regions}; missed events follow. An event may carry "regions":
-{name: html}; the page only places them. `static/js/live.js` connects, reconnects and shows the banner, for this
-page and for others that move by themselves on a WebSocket of their own.
+{name: html}; the page only places them. `static/js/live.js` connects, reconnects and shows the banner, for
+this page and for others that move by themselves on a WebSocket of their own.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from aiohttp import WSMsgType, web
 
 from crm import form, users
 from crm.refused import Refused
-from webui.auth import from_ourselves
+from webui.auth import SESSION_OVER, from_ourselves, held_open, still_logged_in
 from webui.page import FLOOR, PERFORM, SETTINGS, fragment, said, words
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ QUIET_REGIONS = {"queues": ("status",), "directory": ("directory",)}
 QUIET_SECONDS = 0.5  # what only moves numbers is gathered this long
 REQUESTS_MAX = 32  # of one page at once
 PING_SECONDS = 20.0
+SESSION_SECONDS = 30.0  # how often an open page's session is looked at
 
 routes = web.RouteTableDef()
 
@@ -43,10 +44,11 @@ async def live(request: web.Request) -> web.StreamResponse:
     socket = web.WebSocketResponse(heartbeat=PING_SECONDS, max_msg_size=settings.frame_bytes_max)
     await socket.prepare(request)
     page = Page(request, socket, settings.toolbar_outbox_max)
-    try:
-        await page.serve()
-    finally:
-        page.desk.detach(page)
+    with held_open(request, socket):
+        try:
+            await page.serve()
+        finally:
+            page.desk.detach(page)
     return socket
 
 
@@ -63,6 +65,7 @@ class Page:
         self._urgent = asyncio.Event()
         self._attached = asyncio.Event()
         self._sent: dict[str, str] = {}
+        self._looked = asyncio.get_running_loop().time()
         self._running: set[asyncio.Task[None]] = set()
 
     def event(self, message: dict[str, Any]) -> None:
@@ -117,6 +120,7 @@ class Page:
                 answer = self._attach(arguments)
             elif verb == "Ping":
                 answer = {"ok": True}
+                await self._look_at_session()
             else:
                 perform = self._request.app[PERFORM]
                 answer = {"ok": True, **await perform(self.desk.floor, self.desk, verb, arguments)}
@@ -130,6 +134,14 @@ class Page:
         await self._answer(asked.get("id"), answer)
         if verb == "Attach":
             self._attached.set()
+
+    async def _look_at_session(self) -> None:
+        """Somebody whose password was changed or who was locked out keeps no open page."""
+        now = asyncio.get_running_loop().time()
+        if now - self._looked > SESSION_SECONDS:
+            self._looked = now
+            if not await still_logged_in(self._request):
+                await self._socket.close(code=SESSION_OVER, message=b"the session is over")
 
     async def _answer(self, number: Any, answer: dict[str, Any]) -> None:
         if not self._socket.closed:

@@ -7,7 +7,7 @@ from aiohttp import web
 from crm.refused import Refused
 from webui import live
 from webui.auth import require
-from webui.page import FLOOR, PERFORM, fragment, render, said
+from webui.page import FLOOR, PERFORM, fragment, render, said, words
 
 routes = web.RouteTableDef()
 routes.get("/live")(live.live)
@@ -17,7 +17,9 @@ SWITCHES = ("on", "internal")
 @routes.get("/desk")
 @require("take_calls")
 async def desk(request: web.Request) -> web.Response:
-    return page(request)
+    _ = words(request)
+    kept = request.query.get("kept") == "call"
+    return page(request, _("You are on a call. Finish it before you log out.") if kept else "")
 
 
 @routes.post("/desk/{verb}")

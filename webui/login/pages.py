@@ -5,7 +5,7 @@ from aiohttp import web
 from crm import users
 from crm.refused import Refused
 from webui import auth, i18n
-from webui.page import DB, SETTINGS, home, render, said, words
+from webui.page import DB, FLOOR, PERFORM, SETTINGS, home, render, said, words
 
 routes = web.RouteTableDef()
 
@@ -51,6 +51,13 @@ async def log_in(request: web.Request) -> web.StreamResponse:
 
 @routes.post("/logout")
 async def log_out(request: web.Request) -> web.StreamResponse:
+    """Leave the station too; with a call at the desk nothing happens but a word about it."""
+    if "user" in request and users.can(request["user"], "take_calls"):
+        desk = request.app[FLOOR].desk(request["user"])
+        call = desk.snapshot()["call"]
+        if call and call["state"] != "ended":
+            raise web.HTTPSeeOther("/desk?kept=call")
+        await request.app[PERFORM](desk.floor, desk, "Logout", {})
     response = web.HTTPSeeOther("/login")
     await auth.close_session(request, response)
     raise response

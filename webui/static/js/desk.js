@@ -84,6 +84,7 @@ function trouble(now = about()) {
   const box = find("[data-trouble]");
   if (find("p", box).textContent !== text) find("p", box).textContent = text;
   find("[data-retry]", box).textContent = media.state === "elsewhere" ? words.take : words.retry;
+  box.dataset.look = media.state;
   find("[data-retry]", box).hidden = now.station !== "webrtc";
   box.hidden = !text || find("[data-station-dialog]").open;
 }

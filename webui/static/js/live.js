@@ -64,6 +64,7 @@ export class Live extends EventTarget {
     clearTimeout(this.timer);
     const wait = WAITS[Math.min(this.attempts++, WAITS.length - 1)];
     this.timer = setTimeout(() => this.open(), wait * (0.8 + 0.4 * Math.random()));
+    if (code === 4401) location.reload();
     if (code === 1006 && this.attempts % 4 === 3) this.stillLoggedIn();
   }
 

@@ -20,7 +20,6 @@ export class Media extends EventTarget {
     this.attempts = 0;
     this.far = document.querySelector("[data-far]");
     navigator.mediaDevices?.addEventListener("devicechange", () => this.wanted && !this.microphone && this.begin());
-    addEventListener("pagehide", () => this.connection?.close());
   }
 
   // Resolves when the audio is there or is known not to be.
