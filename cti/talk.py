@@ -23,6 +23,7 @@ async def talk(phones: "Phones", call: Call, record: bool) -> str:
     customer, agent_leg = call.customer, call.agent_leg
     assert customer is not None and agent_leg is not None
     await phones.engine.bridge(customer.name, agent_leg.name)
+    await phones.engine.stop_playing(customer.name)  # the queue's music
     call.hang_up_asked.clear()
     if record and phones.settings.recordings:
         await start_recording(phones, call, customer, agent_leg)
