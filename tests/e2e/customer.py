@@ -29,7 +29,20 @@ class Caller:
         return max(0.0, 1 - arrived / (seconds * RATE))
 
     async def until_hears(self, hertz: float, seconds: float = 15) -> None:
-        await until(lambda: self.hears(hertz), seconds)
+        try:
+            await until(lambda: self.hears(hertz), seconds)
+        except AssertionError:
+            raise AssertionError(f"no {hertz} Hz: {self.ears()}") from None
+
+    def ears(self) -> str:
+        """What arrived of late, in words."""
+        samples = self.call.talk.recent(0.6)
+        shares = {hertz: round(share(samples, hertz), 2) for hertz in TONES}
+        level = round(float((samples.astype(float) ** 2).mean()) ** 0.5)
+        talk = self.call.talk
+        over = self.call.over.result() if self.call.over.done() else None
+        packets = f"packets {talk.packets_in} in {talk.packets_out} out"
+        return f"level {level} of 32767, {shares}, {packets}, over {over}"
 
     async def until_music(self, seconds: float = 15) -> None:
         await until(self.hears_music, seconds)

@@ -95,7 +95,7 @@ async def tabulated(product: Product, calls: list[str]) -> set[str]:
 
 async def connect(product: Product) -> asyncpg.Connection:
     """As the product does, over the embedded server's socket."""
-    socket = product.data.resolve() / "postgres" / "run"
+    socket = (product.data / "postgres").resolve() / "run"
     return await asyncpg.connect(host=str(socket), user="ramal", database="ramal")
 
 
