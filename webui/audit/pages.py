@@ -4,27 +4,11 @@ from aiohttp import web
 
 from crm import audit
 from webui.address import Address, is_id
+from webui.audit.said import KINDS, deed, fact, subject
 from webui.auth import require
-from webui.i18n import N_
 from webui.page import DB, FLOOR, render, words
 
 PER_PAGE = 50
-KINDS = {
-    "user": N_("Users"),
-    "queue": N_("Queues"),
-    "layout": N_("Layouts"),
-    "contact": N_("Contacts"),
-    "recording": N_("Recordings"),
-    "export": N_("Exports"),
-    "extension": N_("Extensions"),
-}
-"""What an action can be about: the beginning of its name, and the word for it."""
-ACTIONS = {
-    "recording.hear": N_("listened to the recording"),
-    "recording.download": N_("downloaded the recording"),
-}
-"""Words for what was done, where the action's own name does not say it to a reader."""
-
 routes = web.RouteTableDef()
 
 
@@ -52,5 +36,7 @@ async def entries(request: web.Request) -> web.Response:
         people=[(str(user.id), user.name) for user in people],
         names={user.id: user.name for user in people},
         kinds_said=[(kind, _(word)) for kind, word in KINDS.items()],
-        actions={action: _(word) for action, word in ACTIONS.items()},
+        subject=lambda entry: subject(entry, _),
+        deed=lambda entry: deed(entry, _),
+        fact=lambda key: fact(key, _),
     )

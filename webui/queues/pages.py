@@ -1,7 +1,8 @@
 """Queues: where calls wait, who takes them, what is asked afterwards, and which numbers lead there."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from itertools import groupby
 from typing import Any
 
 from aiohttp import web
@@ -11,7 +12,7 @@ from crm import numbers, queues
 from crm.centre import Centre
 from crm.queues import Queue
 from crm.refused import Refused
-from crm.users import can
+from crm.users import User, can
 from webui.auth import require
 from webui.effect import take_effect
 from webui.page import DB, FLOOR, render
@@ -131,10 +132,18 @@ def form(
         members=set(members),
         errors=wrong or {},
         layouts=[(str(layout.id), layout.label) for layout in centre.layouts.values()],
-        people=sorted(people, key=lambda user: (user.group or "", user.name.casefold())),
+        people=by_group(people),
         numbers=leading(centre).get(queue.name, []) if queue else [],
         saved="saved" in request.query,
     )
+
+
+def by_group(people: Iterable[User]) -> list[tuple[str, list[User]]]:
+    def group(user: User) -> str:
+        return user.group or ""
+
+    ordered = sorted(people, key=lambda user: (group(user), user.name.casefold()))
+    return [(name, list(here)) for name, here in groupby(ordered, key=group)]
 
 
 def facts(sent: MultiMapping[Any]) -> dict[str, Any]:
