@@ -196,10 +196,13 @@ class EmbeddedEngine:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Start the workers; returns when all are ready."""
+        """Start the workers; returns when all are ready. Raises MediaError when one ends at once."""
         self._tasks = [asyncio.create_task(worker.run()) for worker in self._workers]
         for worker in self._workers:
             while not worker.ready:
+                if worker.deaths:
+                    await self.stop()
+                    raise MediaError(f"a media worker cannot start with ports {worker.ports}")
                 await worker.changed()
 
     async def stop(self) -> None:
@@ -392,6 +395,10 @@ class EmbeddedEngine:
     async def stats(self, leg: str) -> Stats:
         """Raises UnknownLeg, WorkerGone."""
         return Stats(*await self._leg(leg).worker.ask("stats", leg))
+
+    def worker_of(self, leg: str) -> int:
+        """The process id of the worker that carries a leg."""
+        return self._leg(leg).worker.pid
 
     def pids(self) -> list[int]:
         return [worker.pid for worker in self._workers if worker.ready]

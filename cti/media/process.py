@@ -16,7 +16,7 @@ from cti.media.control import Channel, Closed, Message
 
 PAIRS_AT_ONCE = 64  # opened ahead of need
 PAIRS_LOW = 32  # below this more are asked for
-PING_SECONDS = 2
+PING_SECONDS = 1
 PINGS_UNANSWERED_MAX = 5
 RESTART_SECONDS_MAX = 5.0
 END_SECONDS_MAX = 5.0  # to finish its recordings
@@ -50,7 +50,9 @@ class WorkerProcess:
         on_death: Callable[["WorkerProcess"], None],
     ) -> None:
         self.legs = 0
+        self.deaths = 0
         self.ready = False
+        self.ports = f"{ports.start}-{ports.stop - 1}"
         self.webrtc_port = 0
         self.fingerprint = ""
         self._arguments = (address, str(ports.start), str(ports.stop), str(silence_ms))
@@ -159,7 +161,9 @@ class WorkerProcess:
             loop.remove_reader(ours)
 
     async def _watch(self) -> None:
-        """Kill a worker that hangs."""
+        """Kill a worker that hangs after it has been ready."""
+        while not self.ready:
+            await self.changed()
         while self._pings_unanswered < PINGS_UNANSWERED_MAX:
             self._pings_unanswered += 1
             self.tell("ping")
@@ -172,6 +176,7 @@ class WorkerProcess:
         """Let go of the process, tell who depended on it. Cancelled or dead: the same."""
         channel, self._channel = self._channel, None
         self.ready = False
+        self.deaths += 1
         if channel is not None:
             loop = asyncio.get_running_loop()
             loop.remove_writer(channel.socket)
