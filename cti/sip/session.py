@@ -270,6 +270,7 @@ class Session:
 
     def _forget(self) -> None:
         self.state = OVER
+        self._timer = self._offers = None
         self._core.sessions.pop(self.dialog.local_tag, None)
 
     def _ask(self, method: str, extra: str, now: float, body: str = "", kind: str = "") -> None:

@@ -61,7 +61,10 @@ CAPABILITIES = (
 
 
 class Stack:
-    """`host` and `port` are what peers are told; `token` gives text nobody can guess, new each time."""
+    """`host` and `port` are what peers are told; `token` gives text nobody can guess, new each time.
+
+    Of more than `sessions_max` sessions further calls are refused with 503.
+    """
 
     def __init__(
         self,
@@ -72,11 +75,13 @@ class Stack:
         user_agent: str = "Ramal",
         throttle: "Throttle | None" = None,
         tls_port: int = 5061,
+        sessions_max: int = 20_000,
     ) -> None:
         self._core = Core(host, port, tls_port, token, user_agent)
         self._registrar = registrar
         self._throttle = throttle
         self._secret = token()
+        self._sessions_max = sessions_max
 
     # In
 
@@ -270,6 +275,8 @@ class Stack:
             self._refuse(request, 482, back)  # it came by two ways, section 8.2.2.2
         elif request.get("max-forwards") is not None and request.max_forwards == 0:
             self._refuse(request, 483, back)  # we pass calls on, so a loop must end here too
+        elif len(core.sessions) >= self._sessions_max:
+            self._refuse(request, 503, back, "Retry-After: 10\r\n")
         elif is_too_small(request):
             self._refuse(request, 422, back, f"Min-SE: {SESSION_INTERVAL_MIN}\r\n")
         elif request.body and sdp_of(request) is None:

@@ -190,9 +190,22 @@ class _Client(_Transaction):
     def fail(self, status: int, now: float) -> None:
         """No answer came (408) or the connection was lost (503), section 8.1.3.1."""
         waiting = self.state in (CALLING, TRYING, PROCEEDING)
+        on_failure = self._on_failure
         self.end(now)
         if waiting:
-            self._on_failure(now, status)
+            on_failure(now, status)
+
+    def end(self, now: float) -> None:
+        super().end(now)
+        self._on_response = self._on_failure = _nothing  # or each call would be a cycle for the collector
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
+def _no_ack(response: Any) -> bytes:
+    return b""
 
 
 class ClientInvite(_Client):
@@ -234,10 +247,15 @@ class ClientInvite(_Client):
         elif state is CALLING or state is PROCEEDING:
             self._data = self._ack(response)
             self._wire.send(self.flow, self._data)
+            on_response = self._on_response
             self._linger(COMPLETED, 0 if self.flow.is_reliable else LIFE, now)  # timer D
-            self._on_response(response, now)
+            on_response(response, now)
         elif state is COMPLETED:
             self._wire.send(self.flow, self._data)
+
+    def end(self, now: float) -> None:
+        super().end(now)
+        self._ack = _no_ack
 
     def canceled(self, now: float) -> None:
         """A CANCEL was sent: the final answer must now come within 64*T1, section 9.1."""
@@ -270,8 +288,9 @@ class ClientNonInvite(_Client):
                 self.state = PROCEEDING
             else:
                 self._data = b""
+                on_response = self._on_response
                 self._linger(COMPLETED, 0 if self.flow.is_reliable else T4, now)  # timer K
-                self._on_response(response, now)
+                on_response(response, now)
 
     def _longer_interval(self) -> float:
         return T2 if self.state is PROCEEDING else min(2 * self._interval, T2)

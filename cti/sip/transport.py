@@ -61,7 +61,7 @@ class SipTransport:
         self._tls = tls
         self._tls_port = tls_port
         self._tls_client = tls_client
-        self._loop = loop or asyncio.get_event_loop()
+        self._loop = loop or asyncio.get_running_loop()
         self._udp: socket.socket | None = None
         self._servers: list[asyncio.Server] = []
         self._numbers = count(1)
@@ -157,6 +157,7 @@ class SipTransport:
         if self._pumping:
             return
         self._pumping = True
+        self._woken = False
         stack = self.stack
         try:
             while True:
@@ -185,8 +186,7 @@ class SipTransport:
             self._loop.call_soon(self._awake)
 
     def _awake(self) -> None:
-        self._woken = False
-        if not self._closed:
+        if self._woken and not self._closed:
             self.pump()
 
     def _set_timer(self) -> None:
@@ -202,12 +202,10 @@ class SipTransport:
 
     def _tick(self) -> None:
         self._timer = None
-        self._woken = True  # what follows is pumped here
         try:
             self.stack.tick(self._loop.time())
         except Exception:
             log.exception("a timer failed")
-        self._woken = False
         self.pump()
 
     # In
@@ -216,21 +214,19 @@ class SipTransport:
         """Take what has arrived, but not for ever: other sockets wait too."""
         udp = self._udp
         assert udp is not None
-        self._pumping = True  # what the stack says meanwhile is pumped at the end
-        try:
-            for _ in range(DATAGRAMS_PER_WAKEUP):
-                try:
-                    data, address = udp.recvfrom(65535)
-                except (BlockingIOError, InterruptedError):
-                    break
-                except OSError:
-                    continue  # an ICMP error for something we sent
-                self.receive(data, Flow("UDP", address[0], address[1]))
-        finally:
-            self._pumping = False
+        for _ in range(DATAGRAMS_PER_WAKEUP):
+            try:
+                data, address = udp.recvfrom(65535)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:
+                continue  # an ICMP error for something we sent
+            self.receive(data, Flow("UDP", address[0], address[1]))
         self.pump()
 
     def receive(self, data: bytes, flow: Flow) -> None:
+        """Hand over one message; whoever calls this pumps once when there are no more."""
+        self._woken = True
         try:
             self.stack.receive(data, flow, self._loop.time())
         except Exception:

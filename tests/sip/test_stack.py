@@ -1,5 +1,8 @@
 """The stack against a peer whose every packet is written by hand, also wrongly, and against chance."""
 
+import gc
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +23,7 @@ from cti.sip.events import (
 from cti.sip.flow import Flow
 from cti.sip.message import Request, Response
 from cti.sip.registrar import Registered, Registrar, Unregistered
+from cti.sip.session import Session
 from tests.sip.line import ANSWER, HELD, SDP, Peer, tokens
 
 
@@ -698,6 +702,53 @@ def test_a_wrong_password_is_answered_slowly_and_then_not_at_all():
     assert peer.ask("INVITE", body=SDP) == [] and peer.send(b"INVITE x SIP/2.0\r\nVia: bad\r\n\r\n") == []
     peer.wait(301)
     assert statuses(peer.ask("OPTIONS")) == [200]
+
+
+def test_more_calls_than_we_can_bear_are_told_to_come_later():
+    peer = Peer(sessions_max=1)
+    session = peer.calls()
+    [refused] = peer.ask("INVITE", body=SDP, Call_ID="another")
+    assert (refused.status, refused.get("retry-after")) == (503, "10")
+    session.hang_up(peer.now)
+    peer.ask("INVITE", body=SDP, Call_ID="third")
+    assert len(peer.end.of(IncomingCall)) == 2
+
+
+def sessions_in_memory():
+    return sum(isinstance(thing, Session) for thing in gc.get_objects())
+
+
+def test_an_incoming_call_that_is_over_leaves_memory_at_once():
+    gc.collect()
+    before = sessions_in_memory()
+    gc.disable()
+    try:
+        peer = Peer()
+        session, _ = up(peer, "Supported: timer", "Session-Expires: 1800")
+        assert sessions_in_memory() == before + 1
+        peer.ask("BYE", tag=session.local_tag, cseq=2)
+        peer.wait(100)
+        del session
+        peer.end.told.clear()
+        assert sessions_in_memory() == before
+    finally:
+        gc.enable()
+
+
+PACKETS = sorted((Path(__file__).parents[1] / "packets").rglob("*.sip"))
+
+
+@pytest.mark.parametrize("packet", PACKETS, ids=lambda path: path.stem)
+def test_odd_packets_from_the_wire_are_survived(packet):
+    peer = Peer(registrar=registrar())
+    heard = peer.send(packet.read_bytes())
+    if packet.parent.name == "invalid":
+        status = packet.name.partition("-")[0]
+        assert [str(m.status) for m in heard] == ([] if status == "drop" else [status])
+    for event in peer.end.of(IncomingCall):
+        event.session.hang_up(peer.now)
+    peer.wait(10000)
+    assert peer.end.is_idle
 
 
 # Chance
