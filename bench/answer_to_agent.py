@@ -4,7 +4,8 @@ The agents are logged in on port 44900 with a softphone each, which answers at o
 call a queue and speak for ten seconds, so that 200 calls are up, all with audio both ways. A customer's time
 begins when the INVITE is sent; `event` ends when Delivered is at the agent's toolbar, `audio` when the first
 packet the customer said is at the agent's telephone (customers speak every 20 ms). p50, p95 and p99 without
-a word before them are of the later of both. A call is lost when either does not come within five seconds.
+a word before them are of the later of both. `own_lateness` is how late this process itself woke: time the
+product did not take. A call is lost when either does not come within five seconds.
 """
 
 import argparse
@@ -141,7 +142,9 @@ async def measure(product: Product, seconds: float) -> dict[str, object]:
         await floor.call(SPEAK_SECONDS + 2)
         note(f"{floor.up()} calls are up")
         up_before, before = floor.up(), product.cpu()
+        floor.voice.late.clear()
         calls = await floor.call(seconds)
+        late = list(floor.voice.late)
         used, up_after = product.cpu() - before, floor.up()
         await asyncio.sleep(LOST_SECONDS)
         refused = [one.refused for one in floor.customers.calls.values() if one.refused]
@@ -174,6 +177,7 @@ async def measure(product: Product, seconds: float) -> dict[str, object]:
         "still_up_at_the_end": still_up,
         "refused": len(refused),
         "rtp_loss": round(1 - heard / expected, 5) if expected else None,
+        "own_lateness_p99_ms": round(percentile(late, 99), 1),
         "serving_cpu_cores": round(used.serving / seconds, 2),
         "media_cpu_cores": round(used.media / seconds, 2),
         "stores_cpu_cores": round(used.stores / seconds, 2),

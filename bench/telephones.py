@@ -109,6 +109,7 @@ class Voice:
         self._where: dict[int, int] = {}
         self._numbers = itertools.count(1)
         self.sent = 0
+        self.late: list[float] = []  # how late this process itself woke, milliseconds
 
     def speak(self, sock: socket.socket, port: int, call: int) -> int:
         """Starts with a packet now; a handle for `hush`."""
@@ -129,6 +130,7 @@ class Voice:
         while True:
             await asyncio.sleep(TICK)
             now = int(time.monotonic() / TICK)
+            self.late.append((now - done - 1) * TICK * 1000)
             for tick in range(done + 1, now + 1):
                 for one in self._slots[tick % SLOTS].values():
                     self._say(one)

@@ -169,7 +169,7 @@ class ToolbarClient:
                 await self._lose()
                 seconds = min(seconds * 2, RETRY_SECONDS_MAX)
             except RequestRefused as refused:
-                if refused.code not in ("full", "busy", "locked", "internal"):
+                if refused.code not in ("full", "busy", "locked", "database", "internal"):
                     raise
                 await self._lose()
                 seconds = RETRY_SECONDS_MAX

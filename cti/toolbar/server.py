@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from config import Settings
 from crm import users
-from crm.db import Db
+from crm.db import AWAY, Db
 from crm.refused import Refused
 from crm.users import User, can
 from cti import commands
@@ -175,6 +175,9 @@ async def log_in(server: ToolbarServer, connection: Connection) -> User | None:
                 except Refused as refused:
                     await asyncio.sleep(server.login_delay_seconds)
                     connection.send(failure(request, refused.code, str(refused), refused.details))
+                except AWAY as away:
+                    log.warning("%s could not log in, the database is away: %r", login, away)
+                    connection.send(failure(request, "database", "The database is away. Try again soon."))
                 except Exception:
                     log.exception("%s could not log in by a fault of ours", login)
                     connection.send(failure(request, "internal", FAULT))

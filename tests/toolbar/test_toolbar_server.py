@@ -60,13 +60,16 @@ async def test_a_login_without_a_password_is_refused(site):
     assert (await peer.ask(verb="Login", user="agent1", password=7))["error"]["code"] == "bad_argument"
 
 
-async def test_a_fault_while_logging_in_is_not_the_clients_end(site):
+@pytest.mark.parametrize(
+    ("fault", "code"), [(OSError("the database is away"), "database"), (KeyError("a bug"), "internal")]
+)
+async def test_a_fault_while_logging_in_is_not_the_clients_end(site, fault, code):
     async def broken(login, password):
-        raise OSError("the database is away")
+        raise fault
 
     site.server.verify, verify = broken, site.server.verify
     peer = await site.raw()
-    assert (await peer.ask(verb="Login", user="agent1", password="secret"))["error"]["code"] == "internal"
+    assert (await peer.ask(verb="Login", user="agent1", password="secret"))["error"]["code"] == code
     site.server.verify = verify
     assert (await peer.ask(verb="Login", user="agent1", password="secret"))["ok"]
 
