@@ -2,8 +2,9 @@
 
 import datetime
 import re
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -53,6 +54,7 @@ class CallRecord:
     recording: str | None = None  # path below the data folder
 
 
+VALUES = attrgetter(*(field.name for field in fields(CallRecord)))
 CALL = """
     SELECT id, direction, started, origin, number, dialed, queue, user_id, contact_id, answered, ended,
            wait_seconds, talk_seconds, hold_seconds, wrapup_seconds, result, cause, recording
@@ -130,7 +132,7 @@ async def write_history(connection: asyncpg.Connection, records: list[CallRecord
             wrapup_seconds = excluded.wrapup_seconds, result = excluded.result, cause = excluded.cause,
             recording = coalesce(excluded.recording, call.recording)
         """,
-        [astuple(record) for record in records],
+        [VALUES(record) for record in records],
     )
 
 

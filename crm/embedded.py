@@ -1,6 +1,7 @@
 """The embedded PostgreSQL and Valkey: found in wheels or the system, run as our children."""
 
 import asyncio
+import contextlib
 import fcntl
 import importlib.util
 import os
@@ -67,7 +68,10 @@ async def postgres(settings: Settings) -> AsyncIterator[str]:
         yield settings.database_url
         return
     account = unprivileged()
-    with claimed(settings.data, "postgres", account) as home, socket_folder(home, ".s.PGSQL.5432") as sockets:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(claimed(settings.data, "postgres"))
+        home = home_of(settings.data.resolve() / "postgres", account)
+        sockets = stack.enter_context(socket_folder(home, ".s.PGSQL.5432"))
         cluster = home / "cluster"
         binaries = usable_binaries(binaries_for(cluster, settings.pg_bin), home, account)
         await end_orphan(cluster / "postmaster.pid", cluster)
@@ -89,7 +93,10 @@ async def valkey(settings: Settings) -> AsyncIterator[str]:
         yield settings.redis_url
         return
     account = unprivileged()
-    with claimed(settings.data, "valkey", account) as home, socket_folder(home, "valkey.sock") as sockets:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(claimed(settings.data, "valkey"))
+        home = stack.enter_context(passing_home(settings.data.resolve() / "valkey", account))
+        sockets = stack.enter_context(socket_folder(home, "valkey.sock"))
         program = usable_program(valkey_program(), home, account)
         pid_file = home / "valkey.pid"
         await end_orphan(pid_file, home)
@@ -106,8 +113,8 @@ async def valkey(settings: Settings) -> AsyncIterator[str]:
 
 
 @contextmanager
-def claimed(data: Path, name: str, account: Account | None) -> Iterator[Path]:
-    """The folder of one server, ours alone while this is open."""
+def claimed(data: Path, name: str) -> Iterator[None]:
+    """While this is open the server of this name in this data folder is ours alone."""
     data.mkdir(parents=True, exist_ok=True)
     with (data / f"{name}.lock").open("a") as lock:
         try:
@@ -116,7 +123,7 @@ def claimed(data: Path, name: str, account: Account | None) -> Iterator[Path]:
             raise Refused(
                 "Ramal is already running with the data folder {data}.", code="already_running", data=data
             ) from None
-        yield home_of(data.resolve() / name, account)
+        yield
 
 
 def home_of(folder: Path, account: Account | None) -> Path:
@@ -125,13 +132,35 @@ def home_of(folder: Path, account: Account | None) -> Path:
     Parents are never opened to others: a product started by root below /root keeps /root closed.
     """
     if folder.is_symlink():
-        return private_folder(folder.resolve(), account)
-    if folder.exists() or may_use(folder.parent, account):
-        return private_folder(folder, account)
-    home = ELSEWHERE / str(uuid.uuid4())
-    home.mkdir(parents=True)
-    folder.symlink_to(home)
+        home = folder.resolve()
+    elif folder.exists() or may_use(folder.parent, account):
+        home = folder
+    else:
+        sweep(ELSEWHERE)
+        home = ELSEWHERE / str(uuid.uuid4())
+        home.mkdir(parents=True)
+        (home / "owner").write_text(str(folder))
+        folder.symlink_to(home)
     return private_folder(home, account)
+
+
+def sweep(homes: Path) -> None:
+    """Remove the homes of data folders that were temporary and are gone; any other may still be wanted."""
+    temporary = Path(tempfile.gettempdir()).resolve()
+    for owner in homes.glob("*/owner"):
+        folder = Path(owner.read_text())
+        if folder.is_relative_to(temporary) and not folder.parent.exists():
+            shutil.rmtree(owner.parent, ignore_errors=True)
+
+
+@contextmanager
+def passing_home(folder: Path, account: Account | None) -> Iterator[Path]:
+    """For a server that keeps nothing: where the child cannot get at the folder, a temporary one."""
+    if may_use(folder.parent, account):
+        yield private_folder(folder, account)
+    else:
+        with tempfile.TemporaryDirectory(prefix="ramal-", ignore_cleanup_errors=True) as home:
+            yield private_folder(Path(home), account)
 
 
 @contextmanager
@@ -141,7 +170,7 @@ def socket_folder(home: Path, socket: str) -> Iterator[Path]:
     if len(os.fsencode(home / "run" / socket)) <= SOCKET_PATH_MAX:
         yield private_folder(home / "run", account)
     else:
-        with tempfile.TemporaryDirectory(prefix="ramal-", dir="/tmp", ignore_cleanup_errors=True) as short:
+        with tempfile.TemporaryDirectory(prefix="ramal-", ignore_cleanup_errors=True) as short:
             yield private_folder(Path(short), account)
 
 

@@ -1,7 +1,7 @@
 """Shifts: how long each agent was in which state."""
 
 import datetime
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import asyncpg
 
@@ -41,5 +41,5 @@ async def write_history(connection: asyncpg.Connection, intervals: list[ShiftInt
         ON CONFLICT (user_id, started) DO UPDATE SET
             state = excluded.state, ended = coalesce(excluded.ended, shift.ended), reason = excluded.reason
         """,
-        [astuple(interval) for interval in intervals],
+        [(i.user_id, i.state, i.started, i.ended, i.reason) for i in intervals],
     )
