@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from cti.sip.flow import Flow
 from cti.sip.headers import BadHeader, split_list
-from cti.sip.message import REASONS, Message, Request
+from cti.sip.message import REASONS, Message, Request, Response
 from cti.sip.transaction import ClientInvite, ClientNonInvite, ServerInvite, ServerNonInvite
 from cti.sip.wire import Wire
 
@@ -142,13 +142,20 @@ def clean(text: str) -> str:
 
 def tokens(message: Message, name: str) -> list[str]:
     """The values of a list header in small letters; what cannot be read counts as absent."""
-    values = message.get_all(name)
-    if not values:
+    if message.get(name) is None:
         return []
     try:
-        return [token.lower() for line in values for token in split_list(line)]
+        return [token.lower() for line in message.get_all(name) for token in split_list(line)]
     except BadHeader:
         return []
+
+
+def route_set(message: Message) -> list[str]:
+    """The routes of the dialog that this request or response makes. Raises BadMessage."""
+    if message.get("record-route") is None:
+        return []
+    assert isinstance(message, Request | Response)
+    return message.route_set
 
 
 def sdp_of(message: Message) -> str | None:

@@ -31,7 +31,13 @@ class IncomingSession(Session):
     )
 
     def __init__(
-        self, core: Core, request: Request, transaction: ServerInvite, flow: Flow, now: float
+        self,
+        core: Core,
+        request: Request,
+        routes: list[str],
+        transaction: ServerInvite,
+        flow: Flow,
+        now: float,
     ) -> None:
         tag = core.token()
         from_ = request.from_
@@ -43,7 +49,7 @@ class IncomingSession(Session):
             request.get("from") or "",
             from_.tag or "",
             contact_of(request) or from_.spec,
-            request.route_set,
+            routes,
             flow,
         )
         dialog.remote_cseq = request.cseq.number

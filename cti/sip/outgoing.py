@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from cti.sip import events
 from cti.sip.ask import Ask, Credentials
-from cti.sip.core import ALLOW, SUPPORTED, Core, clean, sdp_of, tokens
+from cti.sip.core import ALLOW, SUPPORTED, Core, clean, route_set, sdp_of, tokens
 from cti.sip.dialog import Dialog, Written, contact_of
 from cti.sip.events import Cause
 from cti.sip.flow import Flow
@@ -142,7 +142,7 @@ class OutgoingSession(Session):
         dialog.remote = response.get("to") or dialog.remote
         dialog.target = contact_of(response) or dialog.target
         try:
-            dialog.routes = response.route_set
+            dialog.routes = route_set(response)
         except BadMessage:
             dialog.routes = []
         dialog.learned = self._ask_invite.transaction.flow

@@ -19,6 +19,7 @@ from cti.sip.core import (
     clean,
     echo,
     reply,
+    route_set,
     sdp_of,
     tokens,
 )
@@ -282,10 +283,10 @@ class Stack:
         elif request.body and sdp_of(request) is None:
             self._refuse(request, 415, back, "Accept: application/sdp\r\n")
         else:
-            request.route_set  # noqa: B018  (raises while nothing has been made yet)
+            routes = route_set(request)  # raises while nothing has been made yet
             transaction = ServerInvite(core.wire, core.servers, key, back, original)
             core.servers[original] = transaction
-            core.emit(IncomingCall(IncomingSession(core, request, transaction, flow, now)))
+            core.emit(IncomingCall(IncomingSession(core, request, routes, transaction, flow, now)))
 
     def _begin(self, request: Request, key: Any, back: Flow) -> ServerTransaction:
         core = self._core

@@ -2,12 +2,19 @@
 
 import asyncio
 import contextlib
+import datetime
 import socket
+import ssl
+from ipaddress import ip_address
 from itertools import count
 
 import aiohttp
 import pytest
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from cti.sip.events import Answered, Ended, IncomingCall, Refused, Ringing
 from cti.sip.flow import Flow
@@ -95,6 +102,47 @@ async def test_two_user_agents_call_each_other(kind):
         await until(lambda: ana.of(Ended) and bob.of(Ended))
         assert (ana.told[-1].cause, ana.told[-1].by_peer) == ("normal", True)
         await until(lambda: ana.stack.sessions == bob.stack.sessions == 0)
+
+
+def certificate(folder):
+    """A certificate for 127.0.0.1 that only this test trusts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ramal test")])
+    today = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(today - datetime.timedelta(days=1))
+        .not_valid_after(today + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "both.pem"
+    file.write_bytes(
+        made.public_bytes(Encoding.PEM) + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    return file
+
+
+async def test_a_call_over_tls(tmp_path):
+    file = certificate(tmp_path)
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(file)
+    trusting = ssl.create_default_context(cafile=file)
+    port = free_port()
+    async with Phone(tls_client=trusting) as ana, Phone(answers=True, tls=server, tls_port=port) as bob:
+        session = ana.call(port, "TLS")
+        await until(lambda: ana.of(Answered))
+        assert session.flow.transport == "TLS"
+        session.hang_up(ana.transport.now())
+        await until(lambda: bob.of(Ended))
+    async with Phone() as stranger, Phone(answers=True, tls=server, tls_port=port) as bob:
+        stranger.call(port, "TLS")  # it does not trust this certificate
+        await until(lambda: stranger.of(Refused))
+        assert stranger.of(Refused)[0].status == 503 and not bob.told
 
 
 async def test_a_call_by_a_connection_that_cannot_be_opened_is_refused():
