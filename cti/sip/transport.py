@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from aiohttp import WSMsgType
 
@@ -318,8 +318,7 @@ class _Connection(asyncio.Protocol):
         return address[0], address[1]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not derive from it
         self._flow = self._owner.connected(self)
         if self._flow is None:
             transport.abort()
