@@ -44,6 +44,7 @@ class Site:
     db: Db
     url: str
     floor: object
+    app: web.Application
     readers: list[Reader] = field(default_factory=list)
 
     async def reader(self, role: Role, language: str = "en", **facts) -> Reader:
@@ -72,10 +73,11 @@ class Site:
 @contextlib.asynccontextmanager
 async def serving(db: Db, floor: object, settings: Settings) -> AsyncIterator[Site]:
     history = SimpleNamespace(put=lambda record: None, lost=0)
-    runner = web.AppRunner(app.build(settings, db, floor, None, history, perform=lambda *_: None))
+    application = app.build(settings, db, floor, None, history, perform=lambda *_: None)
+    runner = web.AppRunner(application)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    site = Site(db, f"http://127.0.0.1:{runner.addresses[0][1]}/", floor)
+    site = Site(db, f"http://127.0.0.1:{runner.addresses[0][1]}/", floor, application)
     try:
         yield site
     finally:

@@ -32,7 +32,7 @@ function options(place, words, [from, to], top) {
     cursor: { sync: { key: "wall" }, points: { show: true }, drag: { x: false, y: false } },
     scales: { x: { time: false, range: [from, to] }, y: { range: [0, top * 1.08] } },
     axes: [
-      { ...axis, font, values: (_, splits) => splits.map(clock), incrs: [60, 120, 180, 240, 360] },
+      { ...axis, font, values: (_, splits) => splits.map(clock), incrs: [60, 120, 180, 240, 360], space: parseFloat(font) * 5 },
       { ...axis, font, size: 40, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] },
     ],
     series: [
