@@ -269,9 +269,17 @@ def event_line(event: Message) -> str:
                 parts.append(customer_text(event["customer"]))
             if event.get("cause"):
                 parts.append(f"({event['cause']})")
+            if isinstance(event.get("station"), dict):
+                parts.append(station_text(event["station"]))
+            if isinstance(event.get("directory"), list):
+                parts.append(", ".join(f"{one['extension']} {one['state']}" for one in event["directory"]))
             if isinstance(event.get("queues"), list):
                 parts.append(", ".join(f"{queue['label']} {queue['waiting']}" for queue in event["queues"]))
     return " ".join(parts)
+
+
+def station_text(station: Message) -> str:
+    return f"{station['kind']} {station['extension']} ({station['state']})"
 
 
 def agent_text(agent: Message) -> str:
