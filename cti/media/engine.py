@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from cti.media import sdp_webrtc
+from cti.media import sdp_webrtc, wav
 from cti.media.control import Message
 from cti.media.process import MediaError, NoCapacity, WorkerGone, WorkerProcess
 from cti.media.rtp import DIGITS
@@ -156,7 +156,6 @@ class _Recording:
     path: Path
     worker: WorkerProcess
     sides: dict[str, str]  # leg -> "left" | "right"
-    began: float
 
 
 class EmbeddedEngine:
@@ -361,10 +360,9 @@ class EmbeddedEngine:
     async def record(self, name: str, a: str, b: str) -> Path:
         """Keep what two legs say to each other, a left and b right, until stop_record. Returns the file."""
         one, other = self._leg(a), self._leg(b)
+        assert name not in self._recordings, f"recording {name} is running"
         path = self._recordings_folder / f"{name}.wav"
-        self._recordings[name] = _Recording(
-            path, one.worker, {a: "left", b: "right"}, asyncio.get_running_loop().time()
-        )
+        self._recordings[name] = _Recording(path, one.worker, {a: "left", b: "right"})
         one.worker.tell("record", name, str(path.absolute()), a, b)
         if one.peer is other:
             self._tap_link(one, other)
@@ -378,7 +376,7 @@ class EmbeddedEngine:
         except WorkerGone:
             seconds = None
         if seconds is None:
-            seconds = asyncio.get_running_loop().time() - recording.began
+            seconds = wav.stereo_seconds(recording.path)
         return Recorded(recording.path, seconds)
 
     def _tap_link(self, one: _Leg, other: _Leg) -> None:
@@ -394,7 +392,10 @@ class EmbeddedEngine:
 
     async def stats(self, leg: str) -> Stats:
         """Raises UnknownLeg, WorkerGone."""
-        return Stats(*await self._leg(leg).worker.ask("stats", leg))
+        figures = await self._leg(leg).worker.ask("stats", leg)
+        if figures is None:
+            raise UnknownLeg(leg)
+        return Stats(*figures)
 
     def worker_of(self, leg: str) -> int:
         """The process id of the worker that carries a leg."""

@@ -86,6 +86,8 @@ class WorkerProcess:
 
     async def ask(self, verb: str, *arguments: Any) -> Any:
         """Send a command that is answered. Raises WorkerGone."""
+        if self._channel is None:
+            raise WorkerGone("the media worker has died")
         number = next(self._numbers)
         reply = self._replies[number] = asyncio.get_running_loop().create_future()
         self.tell(verb, number, *arguments)
@@ -183,7 +185,7 @@ class WorkerProcess:
             channel.socket.close()
         for reply in self._replies.values():
             if not reply.done():
-                reply.set_exception(WorkerGone())
+                reply.set_exception(WorkerGone("the media worker has died"))
         self._on_death(self)
         self._wake()
         if self._process is not None:

@@ -41,6 +41,14 @@ def header(channels: int, frames: int) -> bytes:
     return _HEADER.pack(*riff, *fmt, b"fact", 4, frames, b"data", data)
 
 
+def stereo_seconds(path: Path) -> float:
+    """How long a recording is, by its size: 0 when there is no such file."""
+    try:
+        return max(0, path.stat().st_size - HEADER_BYTES) / 2 / SAMPLES_PER_SECOND
+    except OSError:
+        return 0.0
+
+
 def read(path: Path) -> Audio:
     """All of a file as mu-law. Raises BadAudio, or OSError when there is no such file."""
     if path.stat().st_size > FILE_BYTES_MAX:
