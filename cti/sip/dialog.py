@@ -71,6 +71,12 @@ class Dialog:
         else:
             self.flow = next_hop(_uri_of(self.routes[0]) if self.routes else self.target, self.learned)
 
+    def heard(self, flow: Flow) -> None:
+        """The peer's packets may begin to come another way: after a new connection, or through a NAT."""
+        if flow != self.learned:
+            self.learned = flow
+            self.aim()
+
     def reconnect(self) -> bool:
         """The peer's connection is lost: whether it can be called upon by another."""
         lost = self.learned

@@ -222,7 +222,7 @@ class IncomingSession(Session):
         self.reject(504, now)
 
     def lost(self, flow: Flow, now: float) -> None:
-        if self.dialog.learned == flow and not self._ended and self.state in (CALLING, RINGING):
+        if not self._ended and self.state in (CALLING, RINGING):
             self._refuse(503, now)
         super().lost(flow, now)
 

@@ -195,11 +195,16 @@ class Session:
             self._offers.acknowledge(request, now)
 
     def lost(self, flow: Flow, now: float) -> None:
-        """The peer's connection is gone. One that can be reached otherwise will be, by the next request."""
-        if self.dialog.learned == flow and not self._ended:
-            if not self.dialog.reconnect() or self.state not in (UP, ANSWERED):
-                self._end(Cause.CONNECTION_LOST, True, now)
-                self._forget()
+        """The peer's connection is gone. Whether the peer is too is asked by another, if one is possible."""
+        if self._ended:
+            return
+        once = self.dialog.learned == flow
+        if once and self.state in (UP, ANSWERED) and self.dialog.reconnect():
+            if self.state is UP:
+                self._ask("OPTIONS", "", now)
+        else:
+            self._end(Cause.CONNECTION_LOST, True, now)
+            self._forget()
 
     # What the parts share
 

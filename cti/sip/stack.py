@@ -103,8 +103,9 @@ class Stack:
         """A connection was closed, or could not be opened (then `flow.connection` is 0)."""
         for client in [client for client in self._core.clients.values() if client.flow == flow]:
             client.fail(503, now)
-        for session in [session for session in self._core.sessions.values() if session.flow == flow]:
-            session.lost(flow, now)
+        for session in list(self._core.sessions.values()):
+            if flow in (session.dialog.learned, session.dialog.flow):
+                session.lost(flow, now)
         if self._registrar is not None:
             self._registrar.lost(flow)
             self._tell_registrations()
@@ -230,6 +231,7 @@ class Stack:
         elif unknown := _unknown_extensions(request):
             self._refuse(request, 420, back, f"Unsupported: {unknown}\r\n")
         else:
+            session.dialog.heard(flow)
             session.receive(request, self._begin(request, key, back), now)
 
     def _receive_cancel(self, request: Request, via: Via, key: Any, back: Flow, now: float) -> None:

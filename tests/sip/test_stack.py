@@ -21,7 +21,7 @@ from cti.sip.events import (
     Ringing,
 )
 from cti.sip.flow import Flow
-from cti.sip.message import Request, Response
+from cti.sip.message import Request, Response, parse
 from cti.sip.registrar import Registered, Registrar, Unregistered
 from cti.sip.session import Session
 from tests.sip.line import ANSWER, HELD, SDP, Peer, tokens
@@ -633,9 +633,31 @@ def test_a_call_over_a_lost_tcp_connection_goes_on_by_another_to_the_contact():
     peer = Peer("TCP", 5)
     session, _ = up(peer, Contact="<sip:ana@192.0.2.9:5070;transport=tcp>")
     peer.stack.lost(peer.flow, peer.now)
+    [(flow, data)] = peer.stack.to_send()
+    assert flow == Flow("TCP", "192.0.2.9", 5070) and data.startswith(b"OPTIONS ")
+    peer.flow = flow._replace(connection=6)
+    peer.answer(parse(data), 200)
+    assert session.state == "up"
+    peer.ask("INFO", tag=session.local_tag, cseq=2)
     session.hang_up(peer.now)
     [(flow, data)] = peer.stack.to_send()
-    assert flow == Flow("TCP", "192.0.2.9", 5070) and data.startswith(b"BYE ")
+    assert flow == peer.flow and data.startswith(b"BYE ")
+
+
+def test_a_call_over_a_lost_tcp_connection_ends_when_there_can_be_no_other():
+    for what in ("not opened", "closed again", "481"):
+        peer = Peer("TCP", 5)
+        session, _ = up(peer, Contact="<sip:ana@192.0.2.9:5070;transport=tcp>")
+        peer.stack.lost(peer.flow, peer.now)
+        [options] = peer.heard()
+        if what == "481":
+            peer.answer(options, 481)
+        if what == "closed again":
+            peer.answer(options, 200)
+        peer.stack.lost(Flow("TCP", "192.0.2.9", 5070), peer.now)
+        peer.wait(100)
+        cause = "dialog_lost" if what == "481" else "connection_lost"
+        assert peer.ended(session) == [(cause, True)] and peer.end.is_idle
 
 
 def test_requests_use_the_connection_the_peer_opened():
