@@ -1,8 +1,8 @@
 """Languages of the pages: gettext catalogues compiled in memory at start, and who reads which.
 
-The source words are English; `locale/<language>/LC_MESSAGES/ramal.po` translates them. `python -m webui.i18n`
-extracts every `_()` under webui/ (and every constant `Refused("...")` of the floor and the records) into the
-catalogues, keeping what is translated.
+The source words are English; `locale/<language>/LC_MESSAGES/ramal.po` translates them (that of English only
+the names of states, which programs see as they are). `python -m webui.i18n` extracts every `_()` under webui/,
+and every constant `Refused("...")` of the floor and the records, into the catalogues, keeping what is translated.
 """
 
 import gettext
@@ -29,7 +29,7 @@ KEYWORDS = {
     "Refused": None,
 }
 OPTIONS = {"extensions": "jinja2.ext.i18n,jinja2.ext.do", "silent": "false", "newstyle_gettext": "true"}
-_PLACE = re.compile(r"%\((\w+)\)[sd]")
+UNSEEN = ("cti/media/", "cti/sip/", "crm/embedded.py", "crm/child.py", "crm/db.py")  # no page says these
 
 
 def N_(text: str) -> str:
@@ -38,7 +38,7 @@ def N_(text: str) -> str:
 
 
 def catalogues() -> Mapping[str, gettext.NullTranslations]:
-    """Every language's words, compiled from the .po files; English is the source and needs none."""
+    """Every language's words, compiled from the .po files."""
     return {language: _compiled(language) for language in LANGUAGES}
 
 
@@ -84,12 +84,13 @@ def extracted() -> Catalog:
         root = HERE.parent / folder
         for path in sorted(root.rglob("*")):
             method = METHODS.get(path.suffix)
-            if method and (folder == "webui" or path.suffix == ".py"):
+            inside = path.relative_to(HERE.parent).as_posix()
+            if method and (folder == "webui" or path.suffix == ".py") and not inside.startswith(UNSEEN):
                 with path.open("rb") as file:
                     for line, message, comments, context in extract.extract(
                         method, file, KEYWORDS, ["i18n:"], OPTIONS
                     ):
-                        place = (path.relative_to(HERE.parent).as_posix(), line)
+                        place = (inside, line)
                         found.add(message, None, [place], auto_comments=comments, context=context)
     for message in form.MESSAGES.values():
         found.add(message, None, [("crm/form.py", 1)])

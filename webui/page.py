@@ -59,6 +59,20 @@ PLACES = (
     Place("/users", N_("Users"), "users", "administer"),
     Place("/audit", N_("Audit"), "history", "audit"),
 )
+STATES = (  # of calls and stations, as refusals name them
+    N_("connected"),
+    N_("held"),
+    N_("dialing"),
+    N_("ringing"),
+    N_("reconnecting"),
+    N_("ended"),
+    N_("no_media"),
+    N_("no_microphone"),
+    N_("no_permission"),
+    N_("no_media_path"),
+    N_("not_registered"),
+    N_("taken"),
+)
 ROLES = {
     "administrator": N_("Administrator"),
     "supervisor": N_("Supervisor"),
@@ -104,8 +118,9 @@ def words(request: web.Request) -> Callable[[str], str]:
 
 def said(request: web.Request, refused: Refused) -> str:
     """A refusal in this reader's language."""
-    template = words(request)(refused.template)
-    return template.format(**refused.values) if refused.values else template
+    _ = words(request)
+    values = {name: _(value) if value in STATES else value for name, value in refused.values.items()}
+    return _(refused.template).format(**values) if values else _(refused.template)
 
 
 def theme(request: web.Request) -> str:

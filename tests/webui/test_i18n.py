@@ -1,0 +1,90 @@
+import re
+
+import jinja2
+import pytest
+from babel.messages.catalog import Catalog
+
+from webui import i18n, page
+
+
+def test_everything_the_pages_say_is_translated():
+    told = i18n.read("pt_BR")
+    missing = [
+        message.id
+        for message in i18n.extracted()
+        if message.id and not (told.get(message.id) or message).string
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    "message", [m for m in i18n.read("pt_BR") if m.id and m.string], ids=lambda m: str(m.id)[:40]
+)
+def test_a_translation_has_the_places_of_its_source(message):
+    """A name left out or misspelt would break the page that says it."""
+    place = re.compile(r"%\(\w+\)[sd]|\{\w+\}|%[sd1-9%]")
+    sources = [message.id] if isinstance(message.id, str) else list(message.id)
+    strings = [message.string] if isinstance(message.string, str) else list(message.string)
+    wanted = set(place.findall(" ".join(sources)))
+    for said in strings:
+        assert set(place.findall(said)) == wanted
+
+
+def test_only_words_that_are_said_are_in_the_catalogue():
+    said = {m.id if isinstance(m.id, str) else m.id[0] for m in i18n.extracted() if m.id}
+    kept = {m.id if isinstance(m.id, str) else m.id[0] for m in i18n.read("pt_BR") if m.id}
+    assert kept - said == set()
+
+
+@pytest.mark.parametrize(
+    ("cookie", "accept", "language"),
+    [
+        ("en", "pt-BR", "en"),
+        (None, "en-US,en;q=0.9", "en"),
+        (None, "fr;q=1, pt;q=0.5, en;q=0.4", "pt_BR"),
+        (None, "fr", "pt_BR"),
+        (None, "", "pt_BR"),
+        ("klingon", "*;q=x,,;", "pt_BR"),
+    ],
+)
+def test_the_language_is_the_chosen_one_else_the_browsers_else_the_houses(cookie, accept, language):
+    assert i18n.language_of(cookie, accept, "pt_BR") == language
+
+
+def test_words_without_translation_are_listed():
+    catalogue = Catalog()
+    catalogue.add("one", "um")
+    catalogue.add("two", "")
+    catalogue.add(("%(num)s call", "%(num)s calls"), ("", ""))
+    assert i18n.untranslated(catalogue) == ["two", "%(num)s call"]
+
+
+@pytest.mark.parametrize(
+    "path", sorted(p.relative_to(page.HERE).as_posix() for p in page.HERE.rglob("*.html"))
+)
+def test_every_template_can_be_read(path):
+    environment = page.environment("en", i18n.catalogues()["en"])
+    assert isinstance(environment.get_template(path), jinja2.Template)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, "0:00"), (48, "0:48"), (725, "12:05"), (3753, "1:02:33"), (None, "–")]
+)
+def test_lengths_are_said_as_clocks_show_them(seconds, said):
+    assert page.duration(seconds) == said
+
+
+def test_documents_get_their_punctuation():
+    assert page.document("52998224725") == "529.982.247-25"
+    assert page.document("12ABC34501DE35") == "12.ABC.345/01DE-35"
+    assert page.document("123") == "123"
+
+
+def test_a_number_is_shown_as_people_write_it_and_copied_as_e164():
+    assert page.phone("+5511987654321") == (
+        '<span class="phone" data-copy="+5511987654321">(11) 98765-4321</span>'
+    )
+
+
+def test_what_others_typed_cannot_become_markup():
+    assert "<b>" not in page.phone("<b>x</b>")
