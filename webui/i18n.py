@@ -1,8 +1,9 @@
 """Languages of the pages: gettext catalogues compiled in memory at start, and who reads which.
 
 The source words are English; `locale/<language>/LC_MESSAGES/ramal.po` translates them (that of English only
-the names of states, which programs see as they are). `python -m webui.i18n` extracts every `_()` under webui/,
-and every constant `Refused("...")` of the floor and the records, into the catalogues, keeping what is translated.
+the names of states, which programs see as they are). `python -m webui.i18n` extracts every `_()` under
+webui/, and every constant `Refused("...")` of the floor and the records, into the catalogues, keeping what is
+translated.
 """
 
 import gettext
