@@ -20,7 +20,7 @@ SWITCH = {
     "no": False,
     "off": False,
 }
-TCP_PORTS = ("http_port", "sip_port", "sips_port", "cti_port")
+TCP_PORTS = ("http_port", "sip_port", "sips_port", "cti_port", "cti_tls_port")
 
 
 class WrongSetting(Exception):

@@ -47,6 +47,10 @@ def is_ip(text: str) -> bool:
     return True
 
 
+def is_file(path: str) -> bool:
+    return path == "" or Path(path).is_file()
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Built by `config.load`, which checks every value; tests may build it directly."""
@@ -62,6 +66,9 @@ class Settings:
     sip_port: int = port(5060)
     sips_port: int = port(5061)
     cti_port: int = port(44900)
+    cti_tls_port: int = port(44901)  # with a certificate
+    tls_certificate: str = setting("", "a PEM file with the certificate chain, or empty", is_file)
+    tls_key: str = setting("", "a PEM file with the private key, or empty when in the chain's file", is_file)
 
     # Media
     media_port_low: int = whole(20000, 1024, 65534)

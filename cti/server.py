@@ -6,15 +6,17 @@ import logging
 import os
 import secrets
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import uvloop
 from aiohttp import web
 
 import webui.app
-from config import Settings
+from config import Settings, WrongSetting
 from crm import calls, centre, db, demo, embedded
 from crm.extensions import REALM
 from crm.history import History
@@ -56,16 +58,18 @@ async def running(settings: Settings) -> AsyncIterator[Floor]:
 
         copying = asyncio.create_task(mirror.run(floor, redis_url))
         stack.push_async_callback(_cancel, copying)
-        toolbars = ToolbarServer(settings, floor, pool)
-        with claiming("cti_port", settings.bind, settings.cti_port):
-            await toolbars.start()
-        stack.push_async_callback(toolbars.close)
+        await stack.enter_async_context(toolbars(settings, floor, pool, "cti_port", None))
+        tls = certificate(settings)
+        if tls:
+            await stack.enter_async_context(toolbars(settings, floor, pool, "cti_tls_port", tls))
         app = webui.app.build(settings, pool, floor, phones.transport, history)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         with claiming("http_port", settings.bind, settings.http_port):
-            await web.TCPSite(runner, settings.bind, settings.http_port, reuse_address=True).start()
+            await web.TCPSite(
+                runner, settings.bind, settings.http_port, reuse_address=True, ssl_context=tls
+            ).start()
         if settings.demo and settings.demo_customers:
             customers = Customers(settings)
             await customers.start()
@@ -94,8 +98,11 @@ async def telephones(settings: Settings, floor: Floor) -> AsyncIterator[Phones]:
 
     access = Access(account, Challenger(REALM, _token), throttle)
     registrar = Registrar(account, access.challenger, throttle)
-    stack = Stack(address, settings.sip_port, _token, registrar, throttle=throttle)
-    transport = SipTransport(stack, settings.bind, settings.sip_port)
+    stack = Stack(
+        address, settings.sip_port, _token, registrar, throttle=throttle, tls_port=settings.sips_port
+    )
+    tls = certificate(settings)
+    transport = SipTransport(stack, settings.bind, settings.sip_port, tls=tls, tls_port=settings.sips_port)
     phones = Phones(settings, floor, engine, stack, registrar, access, transport)
     floor.phones = phones
     phones.on_call = lambda leg, source, dialed: inbound.arrived(floor, phones, leg, source, dialed)
@@ -109,6 +116,34 @@ async def telephones(settings: Settings, floor: Floor) -> AsyncIterator[Phones]:
             await transport.close()
     finally:
         await engine.stop()
+
+
+@contextlib.asynccontextmanager
+async def toolbars(
+    settings: Settings, floor: Floor, pool: db.Db, port: str, tls: ssl.SSLContext | None
+) -> AsyncIterator[None]:
+    """The CTI protocol on the port that this setting names."""
+    server = ToolbarServer(replace(settings, cti_port=getattr(settings, port)), floor, pool, tls=tls)
+    with claiming(port, settings.bind, getattr(settings, port)):
+        await server.start()
+    try:
+        yield
+    finally:
+        await server.close()
+
+
+def certificate(settings: Settings) -> ssl.SSLContext | None:
+    """TLS for pages, SIP and CTI; None when no certificate is set."""
+    if not settings.tls_certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key or None)
+    except (ssl.SSLError, OSError) as error:
+        raise WrongSetting(
+            "tls_certificate", settings.tls_certificate, f"a certificate with its key ({error})"
+        ) from error
+    return context
 
 
 @contextlib.contextmanager
@@ -157,7 +192,8 @@ async def serve(settings: Settings) -> None:
 def welcome(settings: Settings) -> str:
     """What a person reads when the product serves: where, as whom, and what to try."""
     host = settings.public_address or settings.bind
-    lines = [f"Ramal is serving at http://{host}:{settings.http_port}/"]
+    scheme = "https" if settings.tls_certificate else "http"
+    lines = [f"Ramal is serving at {scheme}://{host}:{settings.http_port}/"]
     if settings.demo:
         lines += [
             "",
