@@ -182,6 +182,11 @@ class Stack:
             now,
         )
 
+    def hang_up(self, now: float, cause: str | None = None) -> None:
+        """End every session there is: the server is about to stop."""
+        for session in list(self._core.sessions.values()):
+            session.hang_up(now, cause)
+
     # Responses
 
     def _receive_response(self, response: Response, flow: Flow, now: float) -> None:

@@ -106,6 +106,9 @@ class ServerInvite(_Transaction):
             else:
                 self._data = data
                 self.on_cancel = None
+                self._home.pop(
+                    self.original, None
+                )  # a refused request may be tried again, with credentials say
                 self.state = COMPLETED
                 self._give_up = now + LIFE  # timer H
                 self._interval = T1  # timer G
@@ -123,7 +126,8 @@ class ServerInvite(_Transaction):
 
     def end(self, now: float) -> None:
         super().end(now)
-        self._home.pop(self.original, None)
+        if self._home.get(self.original) is self:
+            del self._home[self.original]
 
 
 class ServerNonInvite(_Transaction):

@@ -177,6 +177,27 @@ def test_a_repeated_invite_is_the_same_call_and_gets_the_same_answer():
     assert peer.end.is_idle
 
 
+def test_a_refused_call_may_be_tried_again_with_the_same_number():
+    peer = Peer()
+    session = peer.calls()
+    session.reject(401, peer.now, headers=[("WWW-Authenticate", "Digest x")])
+    [challenged] = peer.heard()
+    assert challenged.get("www-authenticate") == "Digest x"
+    peer.ask("ACK", branch="z9hG4bKinvite", tag=session.local_tag)
+    peer.ask("INVITE", branch="z9hG4bKsecond", body=SDP)
+    assert len(peer.end.of(IncomingCall)) == 2
+    peer.wait(10)  # the first transaction is over
+    assert statuses(peer.ask("INVITE", branch="z9hG4bKthird", body=SDP)) == [482]
+
+
+def test_all_calls_can_be_hung_up_at_once():
+    peer = Peer()
+    sessions = [peer.calls(), called_and_up(peer)[0], peer.called()[0]]
+    peer.stack.hang_up(peer.now, "stopping")
+    assert statuses(peer.heard()) == [487, "BYE"]  # and a CANCEL when the third has answered anything
+    assert [peer.ended(session) for session in sessions] == [[("stopping", False)]] * 3
+
+
 def test_an_old_peer_without_magic_branches_is_served():
     peer = Peer()
     session = peer.calls(Via="SIP/2.0/UDP 192.0.2.9:5062;branch=1")
