@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, Self
 
-from .frames import LENGTH, BadFrame, Message, decode, encode
+from .frames import LENGTH, BadFrame, Message, encode, unpacked
 
 PORT = 44900
 PING_SECONDS = 20.0
@@ -223,7 +223,7 @@ class ToolbarClient:
         (size,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
         if size > FRAME_BYTES_MAX:
             raise BadFrame(f"a frame of {size} bytes")
-        return decode(await self._reader.readexactly(size))
+        return unpacked(await self._reader.readexactly(size))
 
     async def _ping(self) -> None:
         while True:

@@ -236,11 +236,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 def desk_lines(snapshot: Message) -> list[str]:
     user, agent, station = snapshot["user"], snapshot["agent"], snapshot.get("station")
-    where = (
-        f"{station['kind']} {station.get('extension') or ''} ({station['state']})"
-        if station
-        else "no station"
-    )
+    where = station_text(station) if station else "no station"
     lines = [f"{user['name']} ({user['login']}, {user['role']}): {agent_text(agent)}, {where}"]
     if call := snapshot.get("call"):
         lines.append(f"  call: {call_text(call)}")
