@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import secrets
@@ -113,6 +114,8 @@ async def telephones(settings: Settings, floor: Floor) -> AsyncIterator[Phones]:
         try:
             yield phones
         finally:
+            stack.hang_up(transport.now(), "server stopping")
+            transport.pump()
             await transport.close()
     finally:
         await engine.stop()
@@ -184,6 +187,8 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with running(settings):
+        gc.collect()
+        gc.freeze()  # what was built at the start stays; collections look only at calls
         print(welcome(settings), flush=True)
         await stop.wait()
         print("Stopping…", flush=True)
