@@ -30,7 +30,8 @@ class DeskPage:
         await page.wait_for_selector("[data-desk]")
 
     async def choose_station(self, kind: str, extension: str | None = None) -> None:
-        await self.find("[data-region=call] [data-open=station]").click()
+        """The dialog opens by itself for somebody without a station."""
+        await self.person.page.wait_for_selector("[data-station-dialog][open]")
         await self.find(f"[data-station-dialog] label:has(input[value={kind}])").click()
         if extension:
             await self.find("[data-station-dialog] input[name=extension]").fill(extension)

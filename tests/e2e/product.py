@@ -31,7 +31,7 @@ def free_ports(count: int) -> list[int]:
     """Ports of loopback that nobody holds now, neither TCP nor UDP."""
     found: list[int] = []
     while len(found) < count:
-        port = random.randrange(11_000, 31_000)  # below the range the kernel hands out
+        port = random.randrange(11_000, 16_000)  # below the media ports and what the kernel hands out
         if port not in found and all(_is_free(port, kind) for kind in KINDS):
             found.append(port)
     return found
@@ -49,7 +49,7 @@ def _is_free(port: int, kind: socket.SocketKind) -> bool:
 def free_range(length: int) -> int:
     """The first of so many UDP ports in a row that are all free."""
     while True:
-        low = random.randrange(11_000, 31_000, 2)
+        low = random.randrange(16_000, 31_000, 2)
         if all(_is_free(port, socket.SOCK_DGRAM) for port in range(low, low + length)):
             return low
 

@@ -32,7 +32,12 @@ class Seat:
         await until(lambda: self.state == "ready")
 
     async def until_state(self, *states: str, seconds: float = 20) -> None:
-        await until(lambda: self.state in states, seconds)
+        try:
+            await until(lambda: self.state in states, seconds)
+        except AssertionError:
+            form = self.client.snapshot["form"]
+            seen = f"{self.client.snapshot['agent']}, call {self.call}, form {form and form['status']}"
+            raise AssertionError(f"not {states} but {seen}") from None
 
     async def rung(self) -> Caller:
         """The call now ringing at the telephone."""
@@ -53,8 +58,7 @@ class Seat:
             await self.client.request("ClearConnection")
         with suppress(AssertionError):
             await self.until_state("wrap_up", "ready", "not_ready", "logged_off", seconds=5)
-        with suppress(RequestRefused):
-            await self.tabulate()
+        await self.tabulate()
         await self.client.request("Logout")
         await self.until_state("logged_off")
 

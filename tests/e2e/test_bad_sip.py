@@ -118,7 +118,7 @@ async def test_storms_of_malformed_messages_do_not_disturb_a_call(
         await customer.until_hears(SOFTPHONE)
         dice = random.Random(7)
         with udp(product) as ask:
-            whole = ask.request("INVITE", "4000").encode()
+            whole = ask.request("INVITE", "nobody").encode()
             for number in range(3000):
                 match number % 5:
                     case 0:
@@ -133,9 +133,9 @@ async def test_storms_of_malformed_messages_do_not_disturb_a_call(
                     case _:
                         packet = b"INVITE " + b"A" * 5000 + b" SIP/2.0\r\n\r\n"
                 await ask.send(packet)
-                if number % 100 == 0:
-                    await asyncio.sleep(0)
-        assert customer.hears(SOFTPHONE, 1.0)
+                if number % 10 == 0:
+                    await asyncio.sleep(0.002)  # our own telephones must keep their pace too
+            assert customer.hears(SOFTPHONE, 1.0)
         await until(lambda: customer.hears(SOFTPHONE, 1.0) and phone.hears(CUSTOMER, 1.0))
         assert not customer.call.over.done()
         with udp(product) as ask:
@@ -146,7 +146,7 @@ async def test_storms_of_malformed_messages_do_not_disturb_a_call(
 
 
 async def test_broken_streams_on_tcp_are_closed_and_others_served(product: Product):
-    for rubbish in [b"\x00" * 4096, b"INVITE " + b"A" * 200_000, b"Content-Length: 12\r\n\r\n" * 10]:
+    for rubbish in [b"\x00" * 200_000, b"INVITE " + b"A" * 200_000, b"Content-Length: 12\r\n\r\n" * 10]:
         reader, writer = await asyncio.open_connection("127.0.0.1", product.sip_port)
         writer.write(rubbish)
         try:
