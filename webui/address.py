@@ -15,7 +15,7 @@ class Address:
 
     def __init__(self, path: str, query: MultiMapping[str]) -> None:
         self.path = path
-        self.pairs = [(name, value) for name, value in query.items() if value != ""]
+        self.pairs = [(name, value) for name, value in query.items() if value != "" and "\x00" not in value]
 
     def text(self, name: str) -> str:
         return next((value.strip() for key, value in self.pairs if key == name), "")
