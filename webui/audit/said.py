@@ -31,7 +31,7 @@ THINGS = {
     "category": N_("Category"),
     "type": N_("Type"),
     "contact": N_("Contact"),
-    "call": N_("Call"),
+    "call": N_("Telephone call"),
     "export": N_("Export"),
     "number": N_("Number"),
     "trunk": N_("Trunk"),

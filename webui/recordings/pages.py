@@ -89,7 +89,7 @@ async def sound(request: web.Request) -> web.StreamResponse:
         action = "recording.download"
         headers["Content-Disposition"] = f'attachment; filename="{call.started:%Y-%m-%d}-{call.id}.wav"'
     if request.app[LISTENINGS].begins(request["user"].id, f"{action} {call.id}", time.monotonic()):
-        facts = {"number": call.number, "started": call.started}
+        facts = {"number": call.number}
         await audit.note(request.app[DB], request["user"], action, f"call {call.id}", None, facts)
     return web.FileResponse(path, headers=headers)
 
