@@ -95,7 +95,10 @@ export class Live extends EventTarget {
   }
 
   // Resolves with the answer; rejects with {code, message, details}, in words for the person.
-  request(verb, fields = {}) {
+  async request(verb, fields = {}) {
+    if (this.socket?.readyState === WebSocket.CONNECTING && !this.lostAt) { // the page was quicker than its connection
+      await new Promise((go) => ["open", "lost"].forEach((what) => this.addEventListener(what, go, { once: true })));
+    }
     return new Promise((resolve, refuse) => {
       if (this.socket?.readyState !== WebSocket.OPEN) {
         refuse({ code: "lost", message: this.words.unsent ?? "" });

@@ -63,9 +63,11 @@ export function stationDialog({ live, media, words, about }) {
       const { station } = await live.request("SetStation", { kind: kind(), extension: form.elements.extension.value.trim() });
       check("extension", "good", words.check_extension);
       if (kind() === "webrtc") {
-        await (media.wanted ? media.take() : media.start());
+        if (media.wanted) media.take();
+        else media.start();
+        const state = await media.settled();
         result();
-        if (media.state === "ok") dialog.close();
+        if (state === "ok" || state === "elsewhere") dialog.close();
       } else if (station?.state === "not_registered") {
         refusal.textContent = words.not_registered;
         refusal.hidden = false;

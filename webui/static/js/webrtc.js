@@ -22,11 +22,10 @@ export class Media extends EventTarget {
     navigator.mediaDevices?.addEventListener("devicechange", () => this.wanted && !this.microphone && this.begin());
   }
 
-  // Resolves when the audio is there or is known not to be.
   start() {
-    if (this.wanted) return this.begun ?? Promise.resolve();
+    if (this.wanted) return;
     this.wanted = true;
-    return this.take(false);
+    this.take(false);
   }
 
   stop() {
@@ -38,21 +37,40 @@ export class Media extends EventTarget {
     this.become("off");
   }
 
-  // Have the audio in this window, from another one if need be.
+  // Have the audio in this window: again after a failure, or from another window.
   take(steal = true) {
-    if (this.give) return this.begin();
-    if (!navigator.locks) return this.begin();
+    if (this.state.startsWith("no_") || this.state === "insecure") this.become("connecting");
+    if (this.give || !navigator.locks) this.begin();
+    else if (!this.queued || (steal && this.state === "elsewhere")) this.lock(steal && this.state === "elsewhere");
+  }
+
+  async lock(steal) {
+    this.queued = true;
     if (!steal) this.become("elsewhere", 400);
-    return new Promise((resolve) => {
-      navigator.locks.request(LOCK, { steal: steal && this.state === "elsewhere" }, () => new Promise((give) => {
+    try {
+      await navigator.locks.request(LOCK, { steal }, () => new Promise((give) => {
+        this.queued = false;
         this.give = () => { this.give = null; give(); };
-        if (this.wanted) this.begin().then(resolve);
+        if (this.wanted) this.begin();
         else this.give();
-      })).catch(() => { // another window took it
-        this.give = null;
-        this.hangUp();
-        if (this.wanted) { this.become("elsewhere"); this.take(false); }
-      });
+      }));
+    } catch { // another window took it
+      this.give = null;
+      this.hangUp();
+      if (this.wanted) this.lock(false);
+    }
+  }
+
+  // Resolves when the audio is there, or what is missing is known.
+  settled() {
+    return new Promise((resolve) => {
+      const look = () => {
+        if (["off", "asking", "connecting"].includes(this.state)) return;
+        this.removeEventListener("state", look);
+        resolve(this.state);
+      };
+      this.addEventListener("state", look);
+      look();
     });
   }
 
