@@ -1,6 +1,7 @@
 """What benchmarks need of the machine: free ports, cores, CPU time of a process and its children."""
 
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -33,6 +34,12 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 
 
 free_port.next = 30_100 + os.getpid() % 1000  # type: ignore[attr-defined]
+
+
+def allow_open_files() -> None:
+    """As many as the system lets us; often 1,024 until one asks."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def cores() -> list[int]:

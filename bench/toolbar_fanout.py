@@ -22,7 +22,7 @@ from typing import Any
 import msgpack
 import uvloop
 
-from bench.processes import ROOT, cores, free_port, note, percentile, pinned, stop
+from bench.processes import ROOT, allow_open_files, cores, free_port, note, percentile, pinned, stop
 from config import Settings
 from crm.centre import Centre
 from crm.history import History
@@ -163,6 +163,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5, help="of each rate")
     parser.add_argument("--serve", type=int, metavar="PORT", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    allow_open_files()
     if options.serve:
         uvloop.run(serve(options.serve))
         return
