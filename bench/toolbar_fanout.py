@@ -3,7 +3,8 @@
 The server (the product's ToolbarServer before the product's floor, 1,000 agents, a desk and a connection
 each) is a process of its own on one core; the clients are another on the other. Each event is one message
 for one desk, as a change of a queue is, so each is encoded and sent by itself. The offered rate climbs until
-events come late (99 % not within 50 ms), not all come, or the server cannot offer them.
+events come late (99 % not within 50 ms), not all come, or the server cannot offer them; each has a
+second try.
 """
 
 import argparse
@@ -123,36 +124,43 @@ async def measure(process: subprocess.Popen[bytes], seconds: float) -> dict[str,
         await loop.create_connection(lambda n=number, w=welcomed: Client(f"agent{n}", w), "127.0.0.1", port)
         await welcomed
     note(f"{CONNECTIONS} connections")
-    best: dict[str, Any] = {"events_per_second": 0, "p50_ms": None, "p99_ms": None, "lost": None}
-    for rate in [1000, *RATES]:
-        warm = rate == 1000
-        del Client.delays[:]
-        process.stdin.write(f"{rate} {2 if warm else seconds}\n".encode())
-        process.stdin.flush()
-        told = json.loads(await loop.run_in_executor(None, process.stdout.readline))
-        end = time.monotonic() + 3
-        while len(Client.delays) < told["shown"] and time.monotonic() < end:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-        delays = [delay / 1000 for delay in Client.delays]
-        p50, p99 = percentile(delays, 50), percentile(delays, 99)
-        lost, offered = told["shown"] - len(delays), told["shown"] / told["seconds"]
-        note(
-            f"  {rate}/s: {offered:.0f}/s shown, {lost} lost, {told['dropped']} dropped, p50 {p50:.1f} "
-            f"p99 {p99:.1f} ms, CPU of the server {1e6 * told['cpu'] / told['shown']:.1f} µs per event"
-        )
-        if lost or told["dropped"] or p99 > P99_MS_MAX or offered < 0.98 * rate:
-            if warm:
-                continue
+    best = None
+    await offer(process, 1000, 2)  # warm
+    for rate in RATES:
+        got = await offer(process, rate, seconds) or await offer(process, rate, seconds)
+        if got is None:
             break
-        if not warm:
-            best = {
-                "events_per_second": round(offered),
-                "p50_ms": round(p50, 2),
-                "p99_ms": round(p99, 2),
-                "lost": lost,
-                "cpu_us_per_event": round(1e6 * told["cpu"] / told["shown"], 1),
-            }
-    return best
+        best = got
+    return best or {"events_per_second": 0, "p50_ms": None, "p99_ms": None, "lost": None}
+
+
+async def offer(process: subprocess.Popen[bytes], rate: int, seconds: float) -> dict[str, Any] | None:
+    """The figures of one rate; None when it was too much."""
+    assert process.stdin and process.stdout
+    del Client.delays[:]
+    process.stdin.write(f"{rate} {seconds}\n".encode())
+    process.stdin.flush()
+    told = json.loads(await asyncio.get_running_loop().run_in_executor(None, process.stdout.readline))
+    end = time.monotonic() + 3
+    while len(Client.delays) < told["shown"] and time.monotonic() < end:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    delays = [delay / 1000 for delay in Client.delays]
+    p50, p99 = percentile(delays, 50), percentile(delays, 99)
+    lost, offered = told["shown"] - len(delays), told["shown"] / told["seconds"]
+    cpu = 1e6 * told["cpu"] / told["shown"]
+    note(
+        f"  {rate}/s: {offered:.0f}/s shown, {lost} lost, {told['dropped']} dropped, p50 {p50:.1f} "
+        f"p99 {p99:.1f} ms, CPU of the server {cpu:.1f} µs per event"
+    )
+    if lost or told["dropped"] or p99 > P99_MS_MAX or offered < 0.98 * rate:
+        return None
+    return {
+        "events_per_second": round(offered),
+        "p50_ms": round(p50, 2),
+        "p99_ms": round(p99, 2),
+        "lost": lost,
+        "cpu_us_per_event": round(cpu, 1),
+    }
 
 
 def main() -> None:
