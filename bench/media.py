@@ -1,9 +1,9 @@
 """How many calls one core carries: `python -m bench.media`.
 
-One media worker is pinned to the first core; this process, the engine's control side and the load generator, to
-the second. A call is 50 packets a second each way between two legs. Load goes up step by step until packets are
-lost or the 99th percentile of the delay from our socket through the worker to our socket passes P99_MS_MAX. The
-last line is one JSON object.
+One media worker is pinned to the first core; this process, the engine's control side and the load generator,
+to the second. A call is 50 packets a second each way between two legs. Load goes up step by step until a
+packet is lost, or the 99th percentile of the delay from our socket through the worker to our socket passes
+P99_MS_MAX. The last line is one JSON object.
 """
 
 import argparse
@@ -54,6 +54,12 @@ class Result:
     @property
     def lost(self) -> int:
         return self.sent - self.received
+
+    def __str__(self) -> str:
+        return (
+            f"{self.calls} calls, {self.cpu_percent:.0f}% CPU, lost {self.lost} of {self.sent}, "
+            f"p50 {self.p50_ms:.2f} ms, p99 {self.p99_ms:.2f} ms, generator late {self.late_ms:.1f} ms"
+        )
 
     @property
     def passed(self) -> bool:
@@ -302,11 +308,7 @@ class Bench:
             await self._grow(kind, calls)
             for _ in range(TRIES):
                 result = await self._step(calls)
-                print(
-                    f"{kind}: {calls} calls, {result.cpu_percent:.0f}% CPU, lost {result.lost} of {result.sent}, "
-                    f"p50 {result.p50_ms:.2f} ms, p99 {result.p99_ms:.2f} ms, generator late {result.late_ms:.1f} ms",
-                    flush=True,
-                )
+                print(f"{kind}: {result}", flush=True)
                 if result.passed:
                     break
             if not result.passed:

@@ -20,7 +20,15 @@ from cti.media.process import MediaError, NoCapacity, WorkerGone, WorkerProcess
 from cti.media.rtp import DIGITS
 from cti.sip import sdp
 
-__all__ = ["EmbeddedEngine", "Engine", "MediaError", "NoCapacity", "UnknownLeg", "WorkerGone"]
+__all__ = [
+    "EmbeddedEngine",
+    "Engine",
+    "MediaError",
+    "NoCapacity",
+    "UnknownLeg",
+    "UnknownRecording",
+    "WorkerGone",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,10 @@ class Recorded:
 
 class UnknownLeg(MediaError):
     """There is no such leg: never made, deleted, or lost with its worker."""
+
+
+class UnknownRecording(MediaError):
+    """No recording of this name is running."""
 
 
 class Engine(Protocol):
@@ -313,8 +325,18 @@ class EmbeddedEngine:
     async def _join(self, one: _Leg, other: _Leg) -> None:
         number = next(self._link_numbers)
         ends: dict[str, _End] = {}
-        for leg in (one, other):
-            ends[leg.name] = _End(f"link {number} {leg.name}", leg.worker, await leg.worker.take_port())
+        deaths = one.worker.deaths, other.worker.deaths
+        try:
+            for leg in (one, other):
+                ends[leg.name] = _End(f"link {number} {leg.name}", leg.worker, await leg.worker.take_port())
+            for leg in (one, other):
+                if self._leg(leg.name) is not leg or leg.peer is not None:
+                    raise UnknownLeg(leg.name)  # deleted, lost, or bridged elsewhere while we waited
+        except MediaError:
+            for end in ends.values():
+                if (one.worker.deaths, other.worker.deaths) == deaths:
+                    end.worker.give_port(end.port)
+            raise
         for leg, far in ((one, other), (other, one)):
             end = ends[leg.name]
             leg.worker.tell("link", end.name, end.port, self._inside, ends[far.name].port, leg.law)
@@ -369,8 +391,13 @@ class EmbeddedEngine:
         return path
 
     async def stop_record(self, name: str) -> Recorded:
-        """Finish a recording. When its worker died, what was written until then stays."""
-        recording = self._recordings.pop(name)
+        """Finish a recording. When its worker died, what was written until then stays.
+
+        Raises UnknownRecording.
+        """
+        recording = self._recordings.pop(name, None)
+        if recording is None:
+            raise UnknownRecording(name)
         try:
             seconds = await recording.worker.ask("stop_record", name)
         except WorkerGone:
@@ -418,10 +445,12 @@ class EmbeddedEngine:
         if beside is not None:
             return beside.worker
         while not (ready := [worker for worker in self._workers if worker.ready]):
-            await asyncio.wait(
-                [asyncio.ensure_future(worker.changed()) for worker in self._workers],
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            waits = [asyncio.ensure_future(worker.changed()) for worker in self._workers]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
         return min(ready, key=lambda worker: worker.legs)
 
     def _happened(self, worker: WorkerProcess, message: Message) -> None:

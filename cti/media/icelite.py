@@ -90,6 +90,7 @@ class IcePort:
                 peer = peers.get(address)
                 if peer is not None:
                     peer.take_dtls(bytes(PREFIX[size]), address)
+                    return  # it took as long as fifty packets of speech: others first
 
     def _check(self, data: bytes, address: Address, now: float) -> None:
         """Answer a connectivity check of somebody who knows the password, RFC 8445 section 7.3."""
