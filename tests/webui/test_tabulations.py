@@ -49,6 +49,10 @@ def test_a_global_id_is_looked_for_at_any_time():
     assert found.filter.start is None and found.filter.end is None
 
 
+def test_a_global_id_is_looked_for_in_a_period_that_was_chosen():
+    assert ask("global=abcdef12&start=2026-11-01").filter.start == datetime.datetime(2026, 11, 1, tzinfo=ZONE)
+
+
 @pytest.mark.parametrize(
     "query, field, value",
     [
@@ -367,11 +371,17 @@ async def test_the_list_of_recordings_shows_recorded_calls(site):
 # -- exports -------------------------------------------------------------------------------------------------
 
 
+def file_at(where: str) -> str:
+    return where.partition("?")[0] + "/file"
+
+
 async def test_a_short_export_comes_at_once_as_filtered(site):
     reader = await site.reader(Role.SUPERVISOR)
     status, _page, where = await reader.post("/exports", {"query": "queue=sales", "format": "csv"})
-    assert status == 303 and where.endswith("/file")
-    async with reader.http.get(where) as answer:
+    assert status == 303
+    page = (await reader.get(where))[1]
+    assert "Ready: 10 rows." in page and "data-fetch-now" in page
+    async with reader.http.get(file_at(where)) as answer:
         assert answer.headers["Content-Type"] == "text/csv"
         assert 'filename="tabulations-' in answer.headers["Content-Disposition"]
         text = (await answer.read()).decode("utf-8-sig")
@@ -383,7 +393,7 @@ async def test_a_short_export_comes_at_once_as_filtered(site):
 async def test_a_spreadsheet_is_a_spreadsheet(site):
     reader = await site.reader(Role.SUPERVISOR)
     _status, _page, where = await reader.post("/exports", {"query": "", "format": "xlsx"})
-    async with reader.http.get(where) as answer:
+    async with reader.http.get(file_at(where)) as answer:
         assert "xl/worksheets/sheet1.xml" in zipfile.ZipFile(io.BytesIO(await answer.read())).namelist()
 
 
@@ -417,7 +427,7 @@ async def test_a_running_export_can_be_cancelled(site):
 
 async def test_an_export_belongs_to_who_asked_for_it(site):
     first, second = await site.reader(Role.SUPERVISOR), await site.reader(Role.SUPERVISOR)
-    where = (await first.post("/exports", {"query": "", "format": "csv"}))[2]
+    where = file_at((await first.post("/exports", {"query": "", "format": "csv"}))[2])
     for path in (where, where.removesuffix("/file"), where.replace("/file", "/live")):
         assert (await second.get(path))[0] == 404
     assert (await second.post(where.replace("/file", "/cancel")))[0] == 404

@@ -1,4 +1,4 @@
-"""Exports of tabulations: a short one comes at once, a long one is a job whose progress is shown."""
+"""Exports of tabulations: a short one comes at once, a long one shows its progress and can be cancelled."""
 
 import asyncio
 import datetime
@@ -18,7 +18,7 @@ from webui.page import DB, SETTINGS, ZONE, render, said
 from webui.tabulations.asked import asked
 
 EXPORTS = web.AppKey("exports", Exports)
-SECONDS_SHORT = 2.0  # an export done within this time is handed over at once
+SECONDS_SHORT = 2.0  # an export done within this time shows no progress
 SECONDS_BETWEEN_LOOKS = 0.2
 TYPES = {"csv": "text/csv", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
 ONE = "/exports/{id:[0-9]{1,9}}"
@@ -46,8 +46,8 @@ async def start(request: web.Request) -> web.Response:
         )
     except Refused as refused:
         return await listed(request, said(request, refused))
-    export = await ended_or_late(request, id)
-    raise web.HTTPSeeOther(f"/exports/{id}" + ("/file" if export.state == "done" else ""))
+    await ended_or_late(request, id)
+    raise web.HTTPSeeOther(f"/exports/{id}?fresh=1")
 
 
 @routes.get("/exports")
@@ -59,7 +59,8 @@ async def earlier(request: web.Request) -> web.Response:
 @routes.get(ONE)
 @require("export")
 async def one(request: web.Request) -> web.Response:
-    return render(request, "exports/one.html", export=await find(request))
+    """Its progress, then the file, which a browser fetches by itself right after it was asked for."""
+    return render(request, "exports/one.html", export=await find(request), fresh="fresh" in request.query)
 
 
 @routes.get(ONE + "/live")
@@ -116,15 +117,14 @@ async def listed(request: web.Request, refused: str = "") -> web.Response:
     )
 
 
-async def ended_or_late(request: web.Request, id: int) -> Export:
-    """The export when it has ended, or as it is after the time a reader waits without being told why."""
+async def ended_or_late(request: web.Request, id: int) -> None:
+    """Until the export has ended, but no longer than a reader waits without being told why."""
     loop = asyncio.get_running_loop()
     late = loop.time() + SECONDS_SHORT
     while True:
         export = await exports.by_id(request.app[DB], request["user"], id)
-        assert export is not None
-        if export.state != "running" or loop.time() > late:
-            return export
+        if export is None or export.state != "running" or loop.time() > late:
+            return
         await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
 
 

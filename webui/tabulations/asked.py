@@ -28,19 +28,21 @@ class Asked:
 
 
 def asked(address: Address, today: datetime.date, zone: datetime.tzinfo) -> Asked:
-    """Without a period the last seven days are meant; with a global id, any time."""
+    """Without a period the last seven days are meant; with a global id and these, any time."""
     errors: dict[str, str] = {}
-    start = _day(address, "start", today - datetime.timedelta(days=DAYS_SHOWN - 1), errors)
+    usual = today - datetime.timedelta(days=DAYS_SHOWN - 1)
+    start = _day(address, "start", usual, errors)
     end = _day(address, "end", max(today, start), errors)
     if end < start:
         errors["end"] = WRONG_ORDER
         end = start
     global_id = _global_id(address, errors)
+    any_time = bool(global_id) and (start, end) == (usual, today)
     direction = address.text("direction")
     return Asked(
         TabulationFilter(
-            start=None if global_id else day_start(start, zone),
-            end=None if global_id else day_start(end + datetime.timedelta(days=1), zone),
+            start=None if any_time else day_start(start, zone),
+            end=None if any_time else day_start(end + datetime.timedelta(days=1), zone),
             groups=address.numbers("group"),
             users=address.numbers("user"),
             queues=address.texts("queue"),

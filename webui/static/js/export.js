@@ -1,4 +1,5 @@
 // An export under way: its progress as the server tells it, and the finished page when it has ended. Found by data-export.
+// One just asked for is fetched by itself, once. Found by data-fetch-now.
 
 for (const job of document.querySelectorAll("[data-export]")) {
   const bar = job.querySelector("progress");
@@ -16,4 +17,9 @@ for (const job of document.querySelectorAll("[data-export]")) {
     }
     job.querySelector("[data-cell=done]").textContent = done;
   };
+}
+
+for (const link of document.querySelectorAll("[data-fetch-now]")) {
+  history.replaceState(null, "", location.pathname);
+  link.click();
 }
