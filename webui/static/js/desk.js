@@ -89,6 +89,7 @@ function trouble(now = about()) {
   box.hidden = !text || find("[data-station-dialog]").open;
 }
 media.addEventListener("state", () => trouble());
+find("[data-station-dialog]").addEventListener("close", () => trouble());
 find("[data-retry]").addEventListener("click", () => media.take());
 live.addEventListener("back", () => media.check());
 
