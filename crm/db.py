@@ -22,6 +22,7 @@ AWAY = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what asyncpg 0.32 says when the server dies amid executemany
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # being shut down, starting up
     asyncpg.InsufficientResourcesError,  # disk full, too many connections

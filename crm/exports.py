@@ -1,6 +1,7 @@
 """Exports: long lists written to CSV or XLSX files in the background, with their progress in a table."""
 
 import asyncio
+import contextlib
 import csv
 import datetime
 import logging
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-import asyncpg
 import xlsxwriter
 
 from crm import audit, tabulation
@@ -169,20 +169,22 @@ class Exports:
         await asyncio.gather(*jobs, return_exceptions=True)
 
     async def _run(self, export_id: int, filter: TabulationFilter, format: str) -> None:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """The border round a job: whatever goes wrong is told in its row."""
         name = f"tabulations-{export_id}.{format}"
         half = self.folder / (name + ".part")
         try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             rows = await self._write(export_id, filter, half, format)
             half.replace(self.folder / name)
             await self._end(export_id, "done", rows, name, None)
         except Refused as e:
             await self._end(export_id, "failed", None, None, str(e))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as e:
+        except Exception as e:
             log.exception("export %d failed", export_id)
             await self._end(export_id, "failed", None, None, type(e).__name__)
         finally:
-            half.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                half.unlink(missing_ok=True)
 
     async def _write(self, export_id: int, filter: TabulationFilter, path: Path, format: str) -> int:
         rows_all = await tabulation.count(self.db, filter)

@@ -38,6 +38,9 @@ WRITERS: dict[type, Callable[[asyncpg.Connection, list[Any]], Awaitable[None]]] 
 KINDS = {kind.__name__: kind for kind in WRITERS}
 EXPENDABLE = (TabulationDraft, ShiftInterval)  # given up first, in this order, when there is no more room
 
+# What a record that can never be written raises.
+OF_A_RECORD = (asyncpg.PostgresError, ValueError, TypeError, KeyError)
+
 BATCH_MAX = 500
 WRITE_SECONDS_MAX = 10.0
 PAUSE_SECONDS = (0.1, 5.0)  # between attempts while the database is away: first and longest
@@ -115,11 +118,11 @@ class History:
         if record is None:
             return
         self._expendable.get(type(record), {}).pop(number, None)
-        if (
-            isinstance(record, TabulationDraft)
-            and self._drafts.get((record.call_id, record.user_id)) == number
-        ):
-            del self._drafts[record.call_id, record.user_id]
+        self._loaded.discard(number)
+        if isinstance(record, TabulationDraft):
+            form = (record.call_id, record.user_id)
+            if self._drafts.get(form) == number:
+                del self._drafts[form]
         if not self._waiting:
             self._something.clear()
             self._empty.set()
@@ -172,16 +175,16 @@ class History:
         batch = self._batch()
         records = [record for _, record in batch]
         try:
-            async with asyncio.timeout(WRITE_SECONDS_MAX):
-                await self._write(records)
+            await self._write(records)
         except AWAY as e:
-            log.warning(
-                "history waits with %d records for the database: %s", len(self), e or type(e).__name__
-            )
+            log.warning("%d records wait for the database: %s", len(self), str(e) or type(e).__name__)
             return False
-        except (asyncpg.PostgresError, ValueError, TypeError, KeyError) as e:
+        except OF_A_RECORD as e:
             log.warning("a batch was refused and is written one by one: %s", e)
             return await self._write_one_by_one(batch)
+        except Exception:
+            log.exception("a bug keeps %d records from being written", len(self))
+            return False
         self._done([number for number, _ in batch])
         return True
 
@@ -199,6 +202,9 @@ class History:
             async with connection.transaction():
                 for kind, group in itertools.groupby(records, type):
                     await WRITERS[kind](connection, list(group))
+        except BaseException:
+            connection.terminate()  # in whatever state it is: nobody uses it again
+            raise
         finally:
             end.cancel()
             await self.db.release(connection, timeout=1)
@@ -209,7 +215,7 @@ class History:
                 await self._write([record])
             except AWAY:
                 return False
-            except (asyncpg.PostgresError, ValueError, TypeError, KeyError) as e:
+            except OF_A_RECORD as e:
                 self._set_aside(record, e)
             self._done([number])
         return True

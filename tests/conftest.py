@@ -26,11 +26,10 @@ class Servers:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
-    """Started once; TEST_DATABASE_URL names another PostgreSQL, such as an older version."""
+    """Started once; TEST_PG_BIN names another PostgreSQL's programs, such as those of an older version."""
     with tempfile.TemporaryDirectory(prefix="ramal-test-", ignore_cleanup_errors=True) as folder:
         os.chmod(folder, 0o755)  # as root the servers run as somebody else
-        outside = os.environ.get("TEST_DATABASE_URL", "")
-        settings = replace(Settings(), data=Path(folder), database_url=outside)
+        settings = replace(Settings(), data=Path(folder), pg_bin=os.environ.get("TEST_PG_BIN", ""))
         with asyncio.Runner() as runner:
             stack = contextlib.AsyncExitStack()
             try:
