@@ -37,6 +37,8 @@ class Screen(Protocol):
     """Where a desk is seen. `event` must not wait: a slow screen drops itself."""
 
     def event(self, message: dict[str, Any]) -> None: ...
+    def dismiss(self) -> None:
+        """The user may no longer be logged in: say so and close."""
 
 
 @dataclass(slots=True)

@@ -1,10 +1,11 @@
 """The live floor: its agents, waiting calls and desks. An agent moves only through this door."""
 
 import asyncio
+import itertools
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("ramal.floor")
 
 TELL_SECONDS = 0.5  # queues and presence are told to desks at most this often
+TELL_AT_ONCE = 8  # desks, and then a pause
+TELL_PAUSE_SECONDS = 0.005
 EVENTS = {
     AgentState.LOGGED_OFF: "AgentLoggedOff",
     AgentState.NOT_READY: "AgentNotReady",
@@ -88,6 +91,7 @@ class Floor:
         self._told_queues: dict[str, Any] = {}
         self._told_presence: dict[str, Any] = {}
         self._telling: asyncio.TimerHandle | None = None
+        self._untold = False
         self.reload(centre)
 
     # -- the picture of what is configured --
@@ -102,10 +106,17 @@ class Floor:
         self._queues_of = {user_id: frozenset(names) for user_id, names in queues.items()}
         for desk in self.desks.values():
             desk.user = centre.users.get(desk.user.id, desk.user)
-            if not desk.user.active and self.agent(desk.user.id).state != LOGGED_OFF:
-                self.choose(desk.user.id, LOGGED_OFF)
+            if not desk.user.active:
+                self._dismiss(desk)
         self.assign()
         self.changed()
+
+    def _dismiss(self, desk: Desk) -> None:
+        """A user who may no longer log in finishes the call in hand, and sees nothing more."""
+        if self.agent(desk.user.id).state != LOGGED_OFF:
+            self.choose(desk.user.id, LOGGED_OFF)
+        for screen in list(desk.screens):
+            screen.dismiss()
 
     def queues_of(self, user_id: int) -> frozenset[str]:
         return self._queues_of.get(user_id, frozenset())
@@ -279,27 +290,44 @@ class Floor:
     def changed(self) -> None:
         for callback in list(self._watchers):
             callback()
+        self._untold = True
         if self._telling is None and self.desks:
-            loop = asyncio.get_running_loop()
-            self._telling = loop.call_later(TELL_SECONDS, self._tell)
+            self._telling = asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell)
 
     def _tell(self) -> None:
         """Tell desks what moved in their queues and in the directory since the last time."""
-        self._telling = None
+        self._untold = False
         queues = {view["name"]: view for view in map(self._queue_view, self.centre.queues.values())}
         moved = {name for name, view in queues.items() if self._told_queues.get(name) != view}
         self._told_queues = queues
         presence = {entry["extension"]: entry for entry in self.directory()}
         changes = [entry for key, entry in presence.items() if self._told_presence.get(key) != entry]
         self._told_presence = presence
-        for desk in self.desks.values():
-            if not desk.screens:
-                continue
+        watched = [desk for desk in self.desks.values() if desk.screens] if moved or changes else []
+        self._tell_some(iter(watched), queues, moved, changes)
+
+    def _tell_some(
+        self,
+        desks: Iterator[Desk],
+        queues: dict[str, dict[str, Any]],
+        moved: set[str],
+        changes: list[dict[str, Any]],
+    ) -> None:
+        """A few desks at a time, so that the news of a large floor holds up no call."""
+        some = list(itertools.islice(desks, TELL_AT_ONCE))
+        for desk in some:
             mine = self.queues_of(desk.user.id)
             if mine & moved:
                 desk.show("QueuesChanged", queues=[queues[name] for name in sorted(mine) if name in queues])
             if changes:
                 desk.show("DirectoryChanged", directory=changes)
+        loop = asyncio.get_running_loop()
+        if some:
+            self._telling = loop.call_later(
+                TELL_PAUSE_SECONDS, self._tell_some, desks, queues, moved, changes
+            )
+        else:
+            self._telling = loop.call_later(TELL_SECONDS, self._tell) if self._untold else None
 
     def queue_views(self, user_id: int) -> list[dict[str, Any]]:
         mine = self.queues_of(user_id)

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import secrets
 import signal
 import ssl
@@ -213,6 +214,8 @@ def welcome(settings: Settings) -> str:
 
 
 def run(settings: Settings) -> None:
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))  # one for each connection
     logging.basicConfig(
         level=os.environ.get("LOG_LEVEL", "INFO"),
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",

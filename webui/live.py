@@ -106,6 +106,10 @@ class Page:
             # Each in its own task: a question to a slow database must not hold up a hang-up.
             self._spawn(self._handle(asked))
 
+    def dismiss(self) -> None:
+        """The user may no longer be logged in."""
+        self._spawn(self._socket.close(code=SESSION_OVER, message=b"dismissed"))
+
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
         self._running.add(task)

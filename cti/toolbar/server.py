@@ -118,13 +118,6 @@ class ToolbarServer:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    def dismiss(self, user_id: int) -> None:
-        """Lets the connections of a user go who may no longer log in."""
-        for connection in list(self.connections):
-            if connection.user is not None and connection.user.id == user_id:
-                connection.send(failure(None, "dismissed", "This user may no longer be logged in."))
-                connection.close()
-
     def admit(self, connection: Connection) -> None:
         if len(self.connections) < self._connections_max:
             self.connections.add(connection)
@@ -355,6 +348,11 @@ class Connection(asyncio.Protocol):
             self._held.append(data)
         else:
             self.send(data)
+
+    def dismiss(self) -> None:
+        """The user may no longer be logged in."""
+        self.send(failure(None, "dismissed", "This user may no longer be logged in."))
+        self.close()
 
     def send(self, message: Message | bytes) -> None:
         """Never waits: what the client does not read is kept within bounds, then the client is dropped."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -113,8 +114,6 @@ async def test_a_story_that_breaks_lets_its_agent_go_and_hangs_up(floor):
 
 
 async def test_a_full_queue_refuses_as_busy(floor):
-    from dataclasses import replace
-
     sales = replace(floor.centre.queues["sales"], waiting_max=1)
     floor.centre = replace(floor.centre, queues=floor.centre.queues | {"sales": sales})
     arrive(floor, name="a")
@@ -138,6 +137,51 @@ async def test_a_customer_whose_agent_is_lost_waits_again_before_all_others(floo
     second = seat(floor, floor.centre.users[2], "1002")
     await until(lambda: second.call is call)
     assert other.user_id is None
+
+
+class FakeScreen:
+    def __init__(self):
+        self.events = []
+        self.dismissed = False
+
+    def event(self, message):
+        self.events.append(message)
+
+    def dismiss(self):
+        self.dismissed = True
+
+
+async def test_a_user_who_is_switched_off_leaves_after_the_call_in_hand(floor):
+    desk = seat(floor, floor.centre.users[1], "1001")
+    screen = FakeScreen()
+    desk.attach(screen)
+    call, leg = arrive(floor)
+    await until(lambda: desk.call is call)
+    call.answer_asked.set()
+    await until(lambda: call.state == "connected")
+    users = floor.centre.users | {1: replace(floor.centre.users[1], active=False)}
+    floor.reload(replace(floor.centre, users=users))
+    assert screen.dismissed and call.state == "connected"
+    leg.gone()
+    await until(lambda: floor.agent(1).state == WRAP_UP)
+    desk.save(call.id, GOOD_ANSWERS)
+    assert floor.agent(1).state == LOGGED_OFF
+
+
+async def test_a_screen_that_comes_back_gets_what_it_missed_and_only_while_it_is_kept(floor):
+    desk = seat(floor, floor.centre.users[1], "1001")
+    first = desk.attach(FakeScreen())
+    for _ in range(3):
+        floor.choose(1, NOT_READY, "lunch")
+        floor.choose(1, READY)
+    back = FakeScreen()
+    assert desk.attach(back, first.seq, first.stream).replayed
+    assert [m["seq"] for m in back.events] == list(range(first.seq + 1, desk.seq + 1))
+    assert not desk.attach(FakeScreen(), first.seq, "another stream").replayed
+    assert not desk.attach(FakeScreen(), desk.seq + 1, first.stream).replayed
+    for _ in range(floor.settings.desk_events_kept):
+        desk.show("MuteChanged")
+    assert not desk.attach(FakeScreen(), first.seq, first.stream).replayed
 
 
 ACTIONS = st.lists(

@@ -265,7 +265,8 @@ async def test_logout_is_answered_and_ends_the_connection(site):
 
 async def test_a_dismissed_user_loses_every_connection(site):
     one, two, other = await site.raw("agent1"), await site.raw("agent1"), await site.raw("agent2")
-    site.server.dismiss(site.users.known["agent1"].id)
+    for screen in list(site.desk("agent1").screens):
+        screen.dismiss()
     for peer in (one, two):
         assert (await peer.read())["error"]["code"] == "dismissed"
         assert await peer.read() is None
