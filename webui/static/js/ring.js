@@ -8,7 +8,6 @@ export class Ring {
     this.stop();
     this.call = call;
     this.context ??= new AudioContext();
-    this.context.resume().catch(() => {});
     this.play();
     this.timer = setInterval(() => this.play(), EVERY * 1000);
     if (document.hidden && "Notification" in window && Notification.permission === "granted") {
@@ -26,7 +25,12 @@ export class Ring {
     this.volume?.gain.setValueAtTime(0, 0);
   }
 
+  // After a reload the browser may hold sound back until a key or the microphone is used: each ring tries again.
   play() {
+    if (this.context.state !== "running") {
+      this.context.resume().then(() => this.call && this.play()).catch(() => {});
+      return;
+    }
     const now = this.context.currentTime;
     this.volume = this.context.createGain();
     this.volume.connect(this.context.destination);

@@ -204,6 +204,7 @@ export class Media extends EventTarget {
   // How loud the microphone is now, 0 to 1.
   level() {
     if (!this.analyser || !this.microphone) return 0;
+    if (this.context.state === "suspended") this.context.resume().catch(() => {});
     this.analyser.getFloatTimeDomainData(this.samples);
     return Math.min(1, Math.sqrt(this.samples.reduce((sum, x) => sum + x * x, 0) / this.samples.length) * 4);
   }
