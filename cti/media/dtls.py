@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 
-from cti.media.srtp import KEYING_LABEL, PROFILES, Srtp, keying_bytes
+from cti.media.srtp import FASTEST, KEYING_LABEL, PROFILES, Srtp, keying_bytes
 
 DATAGRAM_MAX = 1200
 CERTIFICATE_DAYS = 365
@@ -99,7 +99,7 @@ class DtlsServer:
         if profile not in PROFILES:
             raise Refused("the peer offers no SRTP profile that we speak")
         keying = self._connection.export_keying_material(KEYING_LABEL, keying_bytes(profile))
-        return Srtp(profile, keying)
+        return FASTEST(profile, keying)
 
 
 def begins(datagram: bytes | memoryview) -> bool:

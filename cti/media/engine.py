@@ -31,6 +31,9 @@ __all__ = [
 ]
 
 
+OFFERED_DIGITS = 101  # the payload type of telephone-event in cti.sip.sdp.offer
+
+
 @dataclass(frozen=True, slots=True)
 class Digit:
     leg: str
@@ -242,22 +245,23 @@ class EmbeddedEngine:
         """
         agreed = sdp.agreed(offer)  # refused before anything is changed
         answering = self._legs.get(leg) or await self._new_rtp(leg, near)
-        self._agree(answering, agreed)
+        self._agree(answering, agreed, agreed.telephone_event)
         answering.version += 1
         return sdp.answer(offer, self._announce, answering.port, answering.session, answering.version).sdp
 
     async def rtp_accept(self, leg: str, answer: str) -> None:
         """Take the party's answer to our offer, early or final. Raises NotAcceptable."""
-        self._agree(self._leg(leg), sdp.agreed(answer))
+        self._agree(self._leg(leg), sdp.agreed(answer), OFFERED_DIGITS)
 
     def _offer(self, leg: _Leg) -> str:
         leg.version += 1
         return sdp.offer(self._announce, leg.port, leg.session, leg.version)
 
-    def _agree(self, leg: _Leg, agreed: sdp.Agreed) -> None:
+    def _agree(self, leg: _Leg, agreed: sdp.Agreed, digits_in: int | None) -> None:
+        """Each side sends under the payload types that the other announced, RFC 3264 section 5.1."""
         party = agreed.peer
         leg.law = agreed.codec.name
-        format = _format(agreed.codec.pt, party)
+        format = _format(agreed.codec.pt, party, digits_in)
         leg.worker.tell("agree", leg.name, party.address, party.port, format, party.listens, party.speaks)
 
     async def _new_rtp(self, name: str, near: str | None) -> _Leg:
@@ -283,7 +287,7 @@ class EmbeddedEngine:
         worker = answering.worker
         worker.tell(
             "webrtc", leg, ufrag, password, (browser.algorithm, browser.fingerprint),
-            _format(browser.payload_type, browser.audio), browser.listens, browser.speaks,
+            _format(browser.payload_type, browser.audio, browser.digits), browser.listens, browser.speaks,
         )  # fmt: skip
         ours = sdp_webrtc.Ours(self._announce, worker.webrtc_port, ufrag, password, worker.fingerprint)
         return sdp_webrtc.answer(browser, ours, answering.session, answering.version)
@@ -470,7 +474,9 @@ class EmbeddedEngine:
             self.on_event(WorkerLost([leg.name for leg in lost]))
 
 
-def _format(payload_type: int, audio: sdp.Audio) -> tuple[int, str, dict[int, str], int | None, int | None]:
+def _format(
+    payload_type: int, audio: sdp.Audio, digits_in: int | None
+) -> tuple[int, str, dict[int, str], int | None, int | None]:
     """What a worker needs to know of a party's payload types: the fields of rtp.Format."""
     accepted = {codec.pt: codec.name for codec in audio.payloads if codec.name in sdp.G711}
-    return payload_type, accepted[payload_type], accepted, audio.telephone_event, audio.telephone_event
+    return payload_type, accepted[payload_type], accepted, digits_in, audio.telephone_event

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 TICK_SECONDS = 0.02
 TICKS_MADE_UP_MAX = 10  # after a longer stop the missed ticks are left out
+TROUBLE_SECONDS = 1.0
 
 Reader = Callable[[float], None]
 
@@ -29,6 +30,7 @@ class Loop:
         self._soon: dict[Callable[[], None], None] = {}
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.running = True
+        self._trouble_at = float("-inf")
         self.add(self._wake, self._called)
 
     def add(self, fd: int, reader: Reader) -> None:
@@ -72,7 +74,7 @@ class Loop:
                         if reader is not None:
                             reader(clock())
                 except Exception:  # one leg's trouble is not the others'
-                    log.exception("reading descriptor %d", fd)
+                    self._trouble(f"reading descriptor {fd}")
             if self._soon:
                 self._run_soon()
             now = clock()
@@ -83,7 +85,14 @@ class Loop:
                 try:
                     self._tick(now)
                 except Exception:
-                    log.exception("in the tick")
+                    self._trouble("in the tick")
+
+    def _trouble(self, where: str) -> None:
+        """Log the exception, unless one was logged just now: it may come with each packet."""
+        now = time.monotonic()
+        if now - self._trouble_at > TROUBLE_SECONDS:
+            self._trouble_at = now
+            log.exception(where)
 
     def _run_soon(self) -> None:
         soon, self._soon = self._soon, {}

@@ -131,6 +131,18 @@ async def test_a_digit_pressed_is_told_once_and_reaches_the_peer_under_its_own_t
     await until(lambda: bruno.pressed() == "4*4")
 
 
+async def test_each_side_of_our_offer_uses_the_number_the_other_announced(engine, phone):
+    ana = phone(digits=97)
+    ana.learn(await engine.rtp_offer("ana"))
+    await engine.rtp_accept("ana", ana.sdp())
+    ana.start()
+    await engine.dtmf("ana", "5")
+    await until(lambda: ana.pressed() == "5")
+    ana.digits = 101
+    ana.press("9")
+    await engine.told(Digit("ana", "9"))
+
+
 async def test_digits_are_sent_as_events_with_three_ends(engine, pair):
     _, bruno = pair
     await engine.dtmf("bruno", "12")
