@@ -108,6 +108,7 @@ class Settings:
     # The floor
     local_area_code: str = setting("11", "a Brazilian area code such as 11", AREA_CODES.__contains__)
     language: str = setting("pt_BR", "one of " + ", ".join(LANGUAGES), LANGUAGES.__contains__)
+    station_return_seconds: int = whole(10, 1, 300, "seconds an available agent's audio may be away")
     agent_return_seconds: int = whole(60, 1, 3600, "seconds a call waits for an agent's lost audio")
     desk_events_kept: int = whole(1000, 10, 100_000, "events a client that reconnects can still get")
     toolbar_outbox_max: int = whole(500, 10, 100_000, "messages waiting before a slow reader is dropped")

@@ -38,7 +38,7 @@ EVENTS = {
     AgentState.WRAP_UP: "AgentWorkingAfterCall",
 }
 REASONS = {
-    "missed_call": {"pt_BR": "Chamada perdida", "en": "Missed call"},
+    "missed_call": {"pt_BR": "Chamada não atendida", "en": "Missed call"},
     "logged_on": {"pt_BR": "Entrou agora", "en": "Just logged on"},
     "station_lost": {"pt_BR": "Sem conexão de áudio", "en": "Station lost"},
 }

@@ -32,6 +32,7 @@ from cti.story import LegOver
 from cti.talk import set_away
 
 if TYPE_CHECKING:
+    from cti.desk import Desk
     from cti.floor import Floor
 
 log = logging.getLogger("ramal.phone")
@@ -419,7 +420,13 @@ class Phones:
         desk = self.floor.desks.get(station.user_id)
         if desk and desk.station is station:
             desk.show("StationChanged", station=station.view())
-            if state != "ok" and self.floor.agent(station.user_id).state == READY:
+            if state != "ok":  # a page that reloads is back in a moment
+                loop = asyncio.get_running_loop()
+                loop.call_later(self.settings.station_return_seconds, self._still_away, desk, station)
+
+    def _still_away(self, desk: "Desk", station: WebStation) -> None:
+        if desk.station is station and station.state != "ok":
+            if self.floor.agent(station.user_id).state == READY:
                 self.floor.choose(station.user_id, NOT_READY, "station_lost")
 
     def _away(self, name: str, away: bool) -> None:

@@ -6,6 +6,7 @@ from crm import users
 from crm.refused import Refused
 from webui import i18n
 from webui.auth import open_session
+from webui.effect import take_effect
 from webui.page import DB, render, said, words
 
 routes = web.RouteTableDef()
@@ -24,6 +25,7 @@ async def choose_language(request: web.Request) -> web.StreamResponse:
     if language not in i18n.LANGUAGES:
         raise web.HTTPUnprocessableEntity(text="unknown language\n")
     await users.set_language(request.app[DB], request["user"], language)
+    await take_effect(request)
     response = web.HTTPSeeOther(_back(str(sent.get("back", ""))))
     response.set_cookie("ramal_language", language, max_age=YEAR, samesite="Lax", path="/")
     raise response
