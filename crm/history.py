@@ -42,6 +42,7 @@ EXPENDABLE = (TabulationDraft, ShiftInterval)  # given up first, in this order, 
 OF_A_RECORD = (asyncpg.PostgresError, ValueError, TypeError, KeyError)
 
 BATCH_MAX = 500
+GATHER_SECONDS = 0.2  # what comes within it is written together: a transaction costs more than its rows
 WRITE_SECONDS_MAX = 10.0
 PAUSE_SECONDS = (0.1, 5.0)  # between attempts while the database is away: first and longest
 
@@ -137,6 +138,7 @@ class History:
         try:
             while True:
                 await self._something.wait()
+                await asyncio.sleep(GATHER_SECONDS)
                 if await self._write_some():
                     pause = PAUSE_SECONDS[0]
                 else:

@@ -12,6 +12,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import uvloop
@@ -49,6 +50,7 @@ async def running(settings: Settings) -> AsyncIterator[Floor]:
         if settings.demo:
             await demo.fill(pool, settings, demo.password(settings))
 
+        await calls.end_unfinished(pool, datetime.now(UTC))
         history = History(pool, settings.history_records_max, settings.data / "history.pending")
         writing = asyncio.create_task(history.run())
         stack.push_async_callback(_finish_history, history, writing)
