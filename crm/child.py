@@ -60,12 +60,12 @@ def before_exec(account: Account | None, end_signal: int, parent: int) -> Callab
     return prepare
 
 
-def may_use(path: Path, account: Account | None, how: str = "-x") -> bool:
-    """Whether the account gets at the path through all its parents: asked of the kernel, as that account."""
+def may_use(path: Path, account: Account | None) -> bool:
+    """Whether the account may enter the folder or run the program: asked of the kernel, as that account."""
     if account is None:
-        return os.access(path, os.X_OK if how == "-x" else os.R_OK)
+        return os.access(path, os.X_OK)
     test = subprocess.run(
-        ["test", how, str(path)], user=account.uid, group=account.gid, extra_groups=[], cwd="/", check=False
+        ["test", "-x", str(path)], user=account.uid, group=account.gid, extra_groups=[], cwd="/", check=False
     )
     return test.returncode == 0
 

@@ -235,8 +235,7 @@ def all_binaries(pg_bin: str) -> Iterator[Binaries]:
 
 def usable_binaries(binaries: Binaries, home: Path, account: Account | None) -> Binaries:
     """The binaries, or a copy in the server's home when they lie in a folder closed to the child."""
-    readable = binaries.folder.parent / "share"
-    if may_use(binaries.folder / "postgres", account) and may_use(readable, account):
+    if may_use(binaries.folder / "postgres", account):
         return binaries
     if binaries.package is None:
         raise Refused("PostgreSQL in {folder} cannot be run by an unprivileged user.", folder=binaries.folder)
