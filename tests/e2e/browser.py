@@ -139,6 +139,7 @@ class Person:
 
     async def open_tab(self) -> Page:
         self.page = await self.context.new_page()
+        self.page.set_default_timeout(15_000)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", self._console)
         return self.page

@@ -3,6 +3,7 @@
 All of them live on one event loop for the whole session, so that browser and telephones can be shared.
 """
 
+import inspect
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -20,7 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+            if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
+                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +54,13 @@ async def other_browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def customers(product: Product) -> AsyncIterator[Customers]:
+async def outside(product: Product) -> AsyncIterator[Customers]:
     async with Customers(product.sip_port, product.trunk_port) as customers:
         yield customers
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def customers(outside: Customers) -> AsyncIterator[Customers]:
+    """Everybody outside; who still waits or talks at the end of a test hangs up."""
+    yield outside
+    await outside.hang_up_all()

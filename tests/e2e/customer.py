@@ -1,5 +1,7 @@
 """Customers of the tests: a telephone at the trunk's port that says tones and measures what it hears."""
 
+import asyncio
+
 from cti.customers import CustomerCall, Telephone, share, tone
 from cti.customers.sounds import RATE
 from tests.e2e.product import until
@@ -69,6 +71,12 @@ class Customers:
 
     def call(self, number: str, caller: str = "+5511987654321", hertz: int = CUSTOMER) -> Caller:
         return Caller(self.phone.call(number, caller, tone(hertz)))
+
+    async def hang_up_all(self) -> None:
+        calls = list(self.phone.calls.values())
+        for call in calls:
+            call.hang_up()
+        await asyncio.gather(*(call.over for call in calls))
 
     def _called(self, call: CustomerCall) -> None:
         call.ring()

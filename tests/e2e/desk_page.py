@@ -41,8 +41,8 @@ class DeskPage:
         await self.until_attribute("[data-agent]", "data-station-state", state, seconds=seconds)
 
     async def become_ready(self) -> None:
-        await self.find("[data-region=status] .button-answer").click()
-        await self.until_agent("ready")
+        await self.find("form[data-verb=SetAgentState] .button-answer").first.click()
+        await self.until_agent("ready", "reserved")  # who waits in the queue rings at once
 
     async def at_work(self, login: str, kind: str = "webrtc", extension: str | None = None) -> None:
         """Logged in, at the station, available."""

@@ -69,29 +69,28 @@ class Network:
         for writer in list(self._writers):
             writer.transport.abort()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._up.wait()
-        task = asyncio.current_task()
-        assert task is not None
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._relay(reader, writer))
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_writer: asyncio.StreamWriter | None = None
+        self._writers.add(writer)
         try:
+            await self._up.wait()
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._http_port)
-        except OSError:
-            writer.transport.abort()
-            self._tasks.discard(task)
-            return
-        self._writers |= {writer, far_writer}
-        try:
+            self._writers.add(far_writer)
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._carry(reader, far_writer))
                 both.create_task(self._carry(far_reader, writer))
         except* OSError:
             pass
         finally:
-            self._writers -= {writer, far_writer}
-            self._tasks.discard(task)
             for end in (writer, far_writer):
-                end.transport.abort()
+                if end is not None:
+                    self._writers.discard(end)
+                    end.transport.abort()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):

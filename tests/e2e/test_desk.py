@@ -47,8 +47,7 @@ async def test_an_extension_somebody_else_sits_at_is_told_in_words(
         await agent.at_work("agent1")
         await other.log_in("agent2")
         await other.choose_station("webrtc", "1001")
-        await expect(other.find("[data-station-dialog]")).to_contain_text("1001")
-        await expect(other.find("[data-station-dialog] [data-refusal]")).to_be_visible()
+        await expect(other.find("[data-station-dialog]")).to_contain_text("Ana Souza já está no ramal 1001")
 
 
 async def test_a_caller_waits_with_music_is_answered_held_and_tabulated(
@@ -226,10 +225,10 @@ async def test_a_click_on_an_extension_calls_the_colleague(
         await agent.until_agent("ready", "not_ready")
 
 
-async def test_an_agent_without_the_right_may_not_dial_out(product: Product, browser: Browser):
+async def test_a_number_no_route_permits_is_refused_in_words(product: Product, browser: Browser):
     async with desk(browser, product, "agent1") as agent:
         await agent.at_work("agent1")
-        await agent.find("#dial-number").fill("99999")  # neither extension nor a number of any route
+        await agent.find("#dial-number").fill("12")  # neither an extension nor a number of any route
         await agent.find("form.dial .button-answer").click()
         await expect(agent.find("[data-toasts], .desk-refusal").first).not_to_be_empty()
         await agent.until_agent("ready")

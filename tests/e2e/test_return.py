@@ -23,7 +23,7 @@ async def talking(agent: DeskPage, customers: Customers) -> tuple[Caller, str]:
     await agent.until_call("connected")
     await agent.person.until_hears(CUSTOMER)
     await customer.until_hears(AGENT)
-    text = agent.find('#tabulation textarea, #tabulation input[type="text"]').first
+    text = agent.find("#tabulation textarea").first
     await text.fill(TYPED)
     key = (await text.get_attribute("name") or "").removeprefix("a.")
     await agent.until_says("", "save")
