@@ -111,7 +111,8 @@ def test_a_page_that_is_no_number_is_the_first(text):
 def wav(frames: bytes, channels: int = 2, format: int = 7, size: int | None = None) -> bytes:
     width = channels * (1 if format == 7 else 2)
     shape = struct.pack("<HHIIHH", format, channels, 8000, 8000 * width, width, 8 * width // channels)
-    body = b"WAVEfmt " + struct.pack("<I", len(shape)) + shape + b"LIST" + struct.pack("<I", 3) + b"abc\0"
+    shape += b"" if format == 1 else struct.pack("<H", 0)
+    body = b"WAVEfmt " + struct.pack("<I", len(shape)) + shape + b"junk" + struct.pack("<I", 3) + b"abc\0"
     body += b"data" + struct.pack("<I", len(frames) if size is None else size) + frames
     return b"RIFF" + struct.pack("<I", len(body)) + body
 

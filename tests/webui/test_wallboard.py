@@ -16,7 +16,7 @@ from tests.waiting import until
 from tests.webui.site import serving
 from webui.wallboard.chart import STEPS, chart
 from webui.wallboard.difference import difference
-from webui.wallboard.feed import MESSAGES_QUEUED_MAX, WallFeed, Watcher
+from webui.wallboard.feed import BEAT, MESSAGES_QUEUED_MAX, WallFeed, Watcher
 
 SAO_PAULO = ZoneInfo("America/Sao_Paulo")
 EMPTY = {"now": "t0", "queues": [], "agents": [], "waiting": []}
@@ -99,6 +99,11 @@ async def test_a_watcher_who_does_not_read_keeps_a_bounded_queue_and_then_gets_t
         assert len(watcher._texts) <= MESSAGES_QUEUED_MAX
     assert watcher.dropped > 0
     assert "whole" in watcher._texts
+
+
+async def test_a_watcher_hears_a_beat_when_nothing_changes():
+    watcher = Watcher(lambda: [])
+    assert await anext(watcher.texts(seconds_silent_max=0.01)) == BEAT
 
 
 async def no_chart() -> dict:

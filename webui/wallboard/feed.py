@@ -15,6 +15,8 @@ from webui.wallboard.difference import Wall, difference
 
 SECONDS_BETWEEN_UPDATES = 0.25
 SECONDS_BETWEEN_CHARTS = 60.0
+SECONDS_SILENT_MAX = 5.0
+BEAT = '{"kind": "beat"}'
 MESSAGES_QUEUED_MAX = 8
 """Messages kept for one slow watcher (two seconds of changes) before they become one whole picture."""
 
@@ -51,9 +53,14 @@ class Watcher:
         self._closed = True
         self._ready.set()
 
-    async def texts(self) -> AsyncIterator[str]:
+    async def texts(self, seconds_silent_max: float = SECONDS_SILENT_MAX) -> AsyncIterator[str]:
+        """Each text as it comes; BEAT when none came for a while: the page knows that the line is alive."""
         while not self._closed:
-            await self._ready.wait()
+            try:
+                async with asyncio.timeout(seconds_silent_max):
+                    await self._ready.wait()
+            except TimeoutError:
+                yield BEAT
             self._ready.clear()
             while self._texts:
                 yield self._texts.pop(0)

@@ -4,6 +4,7 @@ import { drawChart } from "./chart.js";
 const STATES = ["busy", "reserved", "wrap_up", "ready", "not_ready"];
 const POINTER_RESTS_AFTER_MS = 3000;
 const RETRY_MS_MAX = 15000;
+const SILENT_MS_MAX = 13000;
 
 const wall = document.querySelector("[data-wall]");
 if (wall) start(wall);
@@ -265,29 +266,41 @@ function fullScreen() {
 }
 
 // Stays connected. While it is not, the page says so, since when, and that its numbers stand still.
+// A line that was cut without a word is known by its silence: the server says something every five seconds.
 function listen(wall, words, receive) {
   const notice = wall.querySelector("[data-region=lost]");
   const address = new URL(wall.dataset.wallLive, location);
   address.protocol = address.protocol.replace("http", "ws");
+  let socket = null;
+  let heard = 0;
   let lostAt = 0;
   let tries = 0;
+  let again = 0;
 
   function connect() {
-    const socket = new WebSocket(address);
-    socket.onmessage = (message) => {
+    clearTimeout(again);
+    const mine = socket = new WebSocket(address);
+    heard = performance.now();
+    mine.onmessage = (message) => {
+      if (mine !== socket) return;
+      heard = performance.now();
       tries = 0;
       lostAt = 0;
       wall.dataset.connection = "up";
       notice.hidden = true;
       receive(JSON.parse(message.data));
     };
-    socket.onclose = () => {
-      lostAt ||= Date.now();
-      wall.dataset.connection = "lost";
-      tell();
-      const wait = Math.min(RETRY_MS_MAX, 500 * 2 ** tries++);
-      setTimeout(connect, wait * (0.75 + Math.random() / 2));
-    };
+    mine.onclose = () => { if (mine === socket) lose(); };
+  }
+
+  function lose() {
+    socket?.close();
+    socket = null;
+    lostAt ||= Date.now();
+    wall.dataset.connection = "lost";
+    tell();
+    const wait = Math.min(RETRY_MS_MAX, 500 * 2 ** tries++);
+    again = setTimeout(connect, wait * (0.75 + Math.random() / 2));
   }
 
   function tell() {
@@ -296,7 +309,12 @@ function listen(wall, words, receive) {
     notice.querySelector("[data-cell=lost]").textContent = words.lost.replace("%s", span((Date.now() - lostAt) / 1000));
   }
 
-  setInterval(tell, 1000);
+  setInterval(() => {
+    if (socket && performance.now() - heard > SILENT_MS_MAX) lose();
+    tell();
+  }, 1000);
+  addEventListener("offline", () => { if (socket) lose(); });
+  addEventListener("online", () => { if (!socket) connect(); });
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   connect();
 }

@@ -1,0 +1,144 @@
+"""Takes the pictures of docs/ui.md from the running product: `python -m docs.screenshots [NAME ...]`.
+
+Starts the demo with data and ports of its own, lets agents and customers of the end-to-end tests work in it,
+and photographs each page as its reader sees it. Names choose pictures; without any, all are taken.
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from tests.e2e.browser import Browser, Person
+from tests.e2e.customer import AGENT, Customers
+from tests.e2e.desk_page import DeskPage, desk
+from tests.e2e.product import PASSWORD, Product, running, until
+from tests.e2e.seat import seat
+
+FOLDER = Path(__file__).parent / "ui"
+KNOWN = "+5511987654321"
+OTHERS = ("+5511912345678", "+552133334444", "+5531988887777")
+LAPTOP, PHONE, SCREEN = (1366, 768), (390, 844), (1920, 1080)
+SECONDS_TO_LOOK_ALIVE = 3.0
+
+
+async def main(product: Product, chosen: set[str]) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    async with Browser(AGENT) as browser, Customers(product.sip_port, product.trunk_port) as customers:
+        camera = Camera(browser, product, chosen)
+        await camera.look("login", None, "/login")
+        async with desk(browser, product, "agent1") as page, colleagues(product, customers, page, camera):
+            await camera.look(
+                "wallboard", "supervisor", "/wallboard", until="[data-chart=today] canvas", whole=True
+            )
+            await camera.look(
+                "wallboard-full", "supervisor", "/wallboard?full=1", size=SCREEN, dark=True,
+                until="[data-chart=today] canvas",
+            )  # fmt: skip
+            await camera.look("wallboard-phone", "supervisor", "/wallboard", size=PHONE)
+        await camera.look("tabulations", "supervisor", "/tabulations?queue=sales")
+        await camera.look("recording", "supervisor", "/recordings", click="tr:nth-child(8) a.row-link")
+        await camera.look(
+            "tabulation", "supervisor", "/tabulations", click="tr:has(.button-small) a.row-link"
+        )
+        await camera.look("contact", "supervisor", "/contacts?text=Mariana Albuquerque", click="a.row-link")
+        await camera.look("users", "admin", "/users")
+        await camera.look("user", "admin", "/users", click="a.row-link")
+        await camera.look("queue", "admin", "/queues", click="a.row-link")
+        await camera.look("layout", "admin", "/layouts", click="a.row-link")
+        await camera.look("simulation", "admin", "/layouts", click="a[href$=simulate]")
+        await camera.look("audit", "admin", "/audit")
+
+
+class Camera:
+    """Photographs what a reader sees, as a PNG under docs/ui."""
+
+    def __init__(self, browser: Browser, product: Product, chosen: set[str]) -> None:
+        self.browser, self.product, self.chosen = browser, product, chosen
+
+    async def look(
+        self,
+        name: str,
+        login: str | None,
+        path: str,
+        *,
+        size: tuple[int, int] = LAPTOP,
+        dark: bool = False,
+        click: str = "",
+        until: str = "main",
+        whole: bool = False,
+    ) -> None:
+        if self.chosen and name not in self.chosen:
+            return
+        async with await self.browser.person(self.product.url, viewport=size) as person:
+            await person.page.emulate_media(color_scheme="dark" if dark else "light")
+            if login:
+                await log_in(person, login)
+            await person.page.goto(self.product.url + path)
+            if click:
+                await person.page.locator(click).first.click()
+                await person.page.wait_for_load_state("networkidle")
+            await person.page.wait_for_selector(until)
+            await self.take(name, person, whole)
+
+    async def take(self, name: str, person: Person, whole: bool = False) -> None:
+        if not self.chosen or name in self.chosen:
+            await asyncio.sleep(SECONDS_TO_LOOK_ALIVE)
+            await person.page.screenshot(path=str(FOLDER / f"{name}.png"), full_page=whole)
+            print(name, flush=True)
+
+
+async def log_in(person: Person, login: str) -> None:
+    await person.page.goto(person.url + "/login")
+    await person.page.fill("input[name=login]", login)
+    await person.page.fill("input[name=password]", PASSWORD)
+    await person.page.press("input[name=password]", "Enter")
+    await person.page.wait_for_selector("header.top .menu")
+
+
+@asynccontextmanager
+async def colleagues(
+    product: Product, customers: Customers, page: DeskPage, camera: Camera
+) -> AsyncIterator[None]:
+    """A floor at work: agent1 talks in the browser, one talks, one writes, one pauses, two customers wait."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        for number in (2, 3, 4):
+            (folder / f"register-100{number}").mkdir()
+        bruno, carla, diego = [
+            await stack.enter_async_context(seat(product, folder, f"agent{n}", f"100{n}")) for n in (2, 3, 4)
+        ]
+        await page.at_work("agent1")
+        await camera.take("desk-ready", page.person)
+        customers.call("4000", KNOWN)
+        await page.until_call("ringing")
+        await camera.take("desk-ringing", page.person)
+        await page.press("AnswerCall")
+        await page.until_call("connected")
+        await page.choose_category()
+        await camera.take("desk-call", page.person)
+        await page.person.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+        await camera.take("desk-phone", page.person)
+
+        await bruno.ready()
+        customers.call("4000", OTHERS[0])
+        await bruno.until_state("busy")
+        await carla.ready()
+        short = customers.call("4001", OTHERS[1])
+        await carla.until_state("busy")
+        short.call.hang_up()
+        await carla.until_state("wrap_up")
+        pauses = [pause["code"] for pause in diego.client.snapshot["pauses"]]
+        await diego.client.request("SetAgentState", state="not_ready", reason=pauses[0])
+        waiting = [customers.call("4000", OTHERS[1]), customers.call("4001", OTHERS[2])]
+        await until(lambda: all(not call.call.over.done() for call in waiting))
+        yield
+        for call in waiting:
+            call.call.hang_up()
+
+
+if __name__ == "__main__":
+    with running() as product:
+        asyncio.run(main(product, set(sys.argv[1:])))
