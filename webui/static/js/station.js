@@ -52,6 +52,12 @@ export function stationDialog({ live, media, words, about }) {
   form.querySelector("[data-close]").addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => { dismissed = true; });
 
+  // The dialog's own close event comes later than the events of the desk, which must not open it again.
+  function done() {
+    dismissed = true;
+    dialog.close();
+  }
+
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (starting) return;
@@ -67,11 +73,11 @@ export function stationDialog({ live, media, words, about }) {
         else media.start();
         const state = await media.settled();
         result();
-        if (state === "ok" || state === "elsewhere") dialog.close();
+        if (state === "ok" || state === "elsewhere") done();
       } else if (station?.state === "not_registered") {
         refusal.textContent = words.not_registered;
         refusal.hidden = false;
-      } else dialog.close();
+      } else done();
     } catch (refused) {
       if (refused.code === "taken") check("extension", "bad", refused.message);
       else {
