@@ -41,7 +41,7 @@ async def main(product: Product, chosen: set[str]) -> None:
         await camera.look("tabulations", "supervisor", "/tabulations?queue=sales")
         await camera.look("recording", "supervisor", "/recordings", click="tr:nth-child(8) a.row-link")
         await camera.look(
-            "tabulation", "supervisor", "/tabulations", click="tr:has(.button-small) a.row-link"
+            "tabulation", "supervisor", "/tabulations?duration=60", click="tr:has(.button-small) a.row-link"
         )
         await camera.look("contact", "supervisor", "/contacts?text=Mariana Albuquerque", click="a.row-link")
         await camera.look("users", "admin", "/users")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +16,8 @@ from webui.page import DB, FLOOR, ZONE, language, render, words
 from webui.wallboard.chart import chart
 from webui.wallboard.feed import WallFeed
 from webui.wallboard.thresholds import Thresholds, as_data
+
+log = logging.getLogger(__name__)
 
 FEEDS = web.AppKey("wall_feeds", Mapping[str, WallFeed])
 PING_SECONDS = 20.0
@@ -49,9 +52,16 @@ async def alongside(app: web.Application) -> AsyncIterator[None]:
 
     app[FEEDS] = {language: WallFeed(app[FLOOR], language, ask_chart) for language in LANGUAGES}
     running = asyncio.gather(*(feed.run() for feed in app[FEEDS].values()))
+    running.add_done_callback(ended)
     yield
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+def ended(running: asyncio.Future) -> None:
+    """A feed that ends by itself is a bug: the walls stand still, and the log says why."""
+    if not running.cancelled() and running.exception() is not None:
+        log.error("the wall's feed broke", exc_info=running.exception())
 
 
 @routes.get("/wallboard")
