@@ -101,6 +101,14 @@ class Message:
         self._cseq: CSeq | None = None
         self._contact: Address | None = None
 
+    def set_top_via(self, value: str) -> None:
+        """Replace the topmost Via line, and only that."""
+        at = next(i for i, (name, _) in enumerate(self.headers) if name == "via")
+        self.headers[at] = ("via", value)
+        self._via = None
+        if self._first is not None:
+            self._first["via"] = value
+
     def get(self, name: str) -> str | None:
         """The first value of the header of that name, in any spelling."""
         first = self._first

@@ -4,6 +4,7 @@ Here a message finds its transaction, its session or the answer that needs neith
 (RFC 3261 section 8.2.7), so that strangers cannot fill our memory.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from cti.sip.digest import Throttle
     from cti.sip.registrar import Registrar
 
+RECEIVED = re.compile(r"\s*;\s*received\s*=\s*[^;]*", re.IGNORECASE)
 MAGIC = "z9hG4bK"  # a branch that begins so identifies its transaction, section 8.1.1.7
 CAPABILITIES = (
     f"{ALLOW}Accept: application/sdp\r\nAccept-Encoding: identity\r\nAccept-Language: pt-BR, en\r\n"
@@ -370,8 +372,7 @@ def _stamp(request: Request, via: Via, flow: Flow) -> Flow:
     RFC 3261 section 18.2.1 and 18.2.2, RFC 3581 section 4.
     """
     rport = "rport" in via.params
-    at = next(i for i, (name, _) in enumerate(request.headers) if name == "via")
-    value = request.headers[at][1]
+    value = next(value for name, value in request.headers if name == "via")
     top, rest = value, ""
     if "," in value:
         try:
@@ -382,9 +383,9 @@ def _stamp(request: Request, via: Via, flow: Flow) -> Flow:
     if rport and via.params["rport"] is None:
         head, _, tail = top.rpartition(";rport")
         top = f"{head};rport={flow.port}{tail}" if head else top
-    if "received" not in via.params:
-        top = f"{top};received={flow.host}"
-    request.headers[at] = ("via", top + rest)
+    if "received" in via.params:  # only we know where it came from
+        top = RECEIVED.sub("", top)
+    request.set_top_via(f"{top};received={flow.host}{rest}")
     if flow.is_reliable or rport:
         return flow
     return Flow("UDP", flow.host, via.port or 5060)

@@ -931,3 +931,14 @@ def test_packets_damaged_anywhere_do_no_harm(data, cut, at):
         event.session.hang_up(peer.now)
     peer.wait(1000)
     assert all(len(peer.ended(event.session)) == 1 for event in peer.end.of(IncomingCall))
+
+
+@pytest.mark.parametrize(("forwards", "status"), [("70", 200), ("seven", 400)])
+def test_the_address_a_request_came_from_is_noted_once_and_not_believed_from_its_sender(forwards, status):
+    peer = Peer()
+    via = "SIP/2.0/UDP 192.0.2.9:5062;received=198.51.100.1;branch=z9hG4bK1;rport"
+    peer.stack.receive(peer.request("OPTIONS", Via=via, Max_Forwards=forwards), peer.flow, 0.0)
+    [(flow, data)] = peer.stack.to_send()
+    assert data.startswith(f"SIP/2.0 {status}".encode()) and flow == peer.flow
+    expected = b"Via: SIP/2.0/UDP 192.0.2.9:5062;branch=z9hG4bK1;rport=5062;received=192.0.2.9\r\n"
+    assert expected in data
