@@ -32,10 +32,14 @@ async def hashed(password: str) -> str:
     return await asyncio.get_running_loop().run_in_executor(THREADS, HASHER.hash, password)
 
 
-async def matches(password: str, stored: str | None) -> bool:
-    """Whether the password is the stored one; with None stored, no after the same work."""
+def refuse_when_busy() -> None:
+    """Before an attempt is counted, so that a storm of right logins locks nobody out."""
     if THREADS._work_queue.qsize() >= WAITING_MAX:
         raise Refused("Too many people are logging in. Try again in a few seconds.", code="busy")
+
+
+async def matches(password: str, stored: str | None) -> bool:
+    """Whether the password is the stored one; with None stored, no after the same work."""
     return await asyncio.get_running_loop().run_in_executor(THREADS, compare, password, stored)
 
 

@@ -116,6 +116,7 @@ async def verify(
     A login that does not exist costs the same time and is locked the same way.
     """
     login = login.strip().lower()[:100].replace("\x00", "")
+    passwords.refuse_when_busy()
     await count_attempt(db, login, failures_max, lock_seconds)
     stored = await db.fetchval("SELECT password FROM user_account WHERE login = $1 AND active", login)
     if not await passwords.matches(password, stored):

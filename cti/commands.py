@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
-
 from crm import contacts
+from crm.db import AWAY
 from crm.refused import Refused
 from crm.users import can
 from cti import outbound, talk
@@ -37,7 +36,7 @@ async def perform(floor: "Floor", desk: Desk, verb: str, arguments: Arguments) -
     try:
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
             return await do(floor, desk, arguments)
-    except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+    except AWAY as error:
         raise Refused(
             "This needs the database, which is away; the call goes on. Try again in a moment.",
             code="database",

@@ -7,8 +7,8 @@ from crm.calls import Result
 from crm.extensions import Extension
 from crm.numbers import Leads, display, normalise
 from crm.refused import Refused
-from crm.routes import Route
-from crm.users import can
+from crm.routes import Route, number_to_send, permitted
+from crm.users import User, can
 from cti import story
 from cti.agent import BUSY, NOT_READY, READY, WRAP_UP
 from cti.call import Call
@@ -16,9 +16,7 @@ from cti.phone import Phones, SipLeg
 from cti.reach import (
     Unreached,
     desk_at,
-    number_for_trunk,
     ring_extension,
-    route_for,
     until_answered,
 )
 from cti.station import PhoneRing, Ring
@@ -81,15 +79,16 @@ def external(
     target = normalise(typed, floor.settings.local_area_code)
     if target is None:
         raise Refused("{number} is not a telephone number.", code="bad_argument", number=typed)
-    routes = phones.routes_for(desk.user)
-    if route_id is not None:
-        routes = [r for r in routes if r.id == route_id]
-        if not routes:
-            raise Refused("This route is not open to you.", code="not_allowed")
-    route = route_for(routes, target)
+    route = route_for(floor, desk.user, target, route_id)
     if route is None:
         raise Refused("No route leads to {number}.", code="not_found", number=display(target))
     return target, route
+
+
+def route_for(floor: "Floor", user: User, number: str, route_id: int | None = None) -> Route | None:
+    """The way out this user may take to this number: the one asked for, or the first that is permitted."""
+    routes = floor.centre.routes.values()
+    return next((r for r in routes if route_id in (None, r.id) and permitted(r, user, number)), None)
 
 
 async def from_desk(floor: "Floor", phones: Phones, call: Call, desk: "Desk", route: Route | None) -> None:
@@ -145,7 +144,7 @@ def ring_far(floor: "Floor", phones: Phones, call: Call, route: Route | None) ->
     if trunk is None or not trunk.active:
         raise Unreached(503, Result.FAILED, "trunk out of service")
     near = call.agent_leg.name if call.agent_leg else None
-    number_out = number_for_trunk(route, call.number)
+    number_out = number_to_send(route, call.number)
     return PhoneRing(floor, lambda _: phones.call_trunk(trunk, number_out, route.caller_id, near)), None
 
 
@@ -163,8 +162,8 @@ def from_phone(floor: "Floor", phones: Phones, leg: SipLeg, source: Extension, d
     user = floor.centre.users.get(source.user_id or 0)
     target = normalise(dialed, floor.settings.local_area_code)
     route = None
-    if user and can(user, "dial_external") and target:
-        route = route_for(phones.routes_for(user), target)
+    if user and target:
+        route = route_for(floor, user, target)
     if target is None:
         leg.reject(404)
     elif route is None:

@@ -13,7 +13,7 @@ from config import Settings
 from crm.extensions import Extension
 from crm.routes import Route
 from crm.trunks import Trunk
-from crm.users import User
+from crm.users import User, can
 from cti.agent import NOT_READY, READY
 from cti.call import Call
 from cti.media import engine as media
@@ -208,9 +208,9 @@ class Phones:
 
     def routes_for(self, user: User) -> list[Route]:
         """Ways out this user may take (EPB-11)."""
-        if not user.may_dial_external:
-            return []
-        return [r for r in self.floor.centre.routes.values() if not r.groups or (user.group_id in r.groups)]
+        of_user = can(user, "dial_external")
+        routes = self.floor.centre.routes.values() if of_user else ()
+        return [r for r in routes if not r.groups or user.group_id in r.groups]
 
     def trunk_of(self, flow: Flow, user: str) -> Trunk | None:
         """The trunk a request came from: by address; a phone on the trunk's own host is told by its

@@ -1,11 +1,9 @@
 """Ring somebody: an agent's station, an extension, a number beyond a trunk; until an answer or a reason."""
 
 import asyncio
-import re
 from typing import TYPE_CHECKING
 
 from crm.calls import Result
-from crm.routes import Route
 from cti.agent import LOGGED_OFF, NOT_READY, READY
 from cti.call import Call, Leg
 from cti.phone import CallRefused, Phones
@@ -96,11 +94,3 @@ def ring_extension(floor: "Floor", phones: Phones, call: Call, extension: str) -
     ring = desk.station.ring(call)
     desk.ring(call)
     return ring, desk
-
-
-def route_for(routes: list[Route], number: str) -> Route | None:
-    return next((r for r in routes if re.fullmatch(r.pattern, number)), None)
-
-
-def number_for_trunk(route: Route, number: str) -> str:
-    return route.prefix + number[route.strip :]
