@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 
 from tests.e2e.product import free_ports, until
 
-MODULES = ["stdio", "g711", "ausine", "sndfile", "aubridge", "ctrl_tcp"]
+MODULES = ["g711", "ausine", "sndfile", "aubridge", "ctrl_tcp"]
 CONFIG = """
 poll_method epoll
 sip_listen 127.0.0.1:{sip}
@@ -119,8 +120,17 @@ class Baresip:
         self._writer.write(b"%d:%s," % (len(message), message))
         await self._writer.drain()
 
+    async def until_registered(self) -> None:
+        try:
+            await until(lambda: re.search(r"200 OK .*bindings?\]", self.said()))
+        except AssertionError:
+            raise AssertionError(f"not registered:\n{self.said()[-3000:]}") from None
+
+    def said(self) -> str:
+        return self.output.read_text(errors="replace")
+
     def saw(self, kind: str) -> bool:
-        """Whether baresip told of such an event: REGISTER_OK, CALL_INCOMING, CALL_ESTABLISHED…"""
+        """Whether baresip told of such an event: CALL_INCOMING, CALL_CLOSED, CALL_ESTABLISHED…"""
         return any(event.get("type") == kind for event in self.events)
 
     def count(self, kind: str) -> int:

@@ -30,7 +30,7 @@ async def test_a_softphone_takes_the_call_and_the_browser_drives_it(
 ):
     softphone = Baresip(tmp_path, product.sip_port, "1002", PASSWORD, SOFTPHONE, transport)
     async with softphone as phone, desk(browser, product, "agent2") as agent:
-        await until(lambda: phone.saw("REGISTER_OK"))
+        await phone.until_registered()
         await agent.at_work("agent2", "softphone", "1002")
         customer = customers.call("4000", KNOWN)
         await agent.until_call("ringing")
@@ -92,7 +92,7 @@ async def test_the_phone_hangs_up_and_the_desk_goes_to_wrap_up(
 ):
     softphone = Baresip(tmp_path, product.sip_port, "1002", PASSWORD, SOFTPHONE)
     async with softphone as phone, desk(browser, product, "agent2") as agent:
-        await until(lambda: phone.saw("REGISTER_OK"))
+        await phone.until_registered()
         await agent.at_work("agent2", "softphone", "1002")
         customer = customers.call("4000", KNOWN)
         await until(lambda: phone.saw("CALL_INCOMING"))
@@ -108,7 +108,7 @@ async def test_hold_on_the_phone_itself_gives_the_customer_music(
 ):
     softphone = Baresip(tmp_path, product.sip_port, "1002", PASSWORD, SOFTPHONE)
     async with softphone as phone, desk(browser, product, "agent2") as agent:
-        await until(lambda: phone.saw("REGISTER_OK"))
+        await phone.until_registered()
         await agent.at_work("agent2", "softphone", "1002")
         customer = customers.call("4000", KNOWN)
         await until(lambda: phone.saw("CALL_INCOMING"))
