@@ -60,8 +60,9 @@ async def alongside(app: web.Application) -> AsyncIterator[None]:
 
 def ended(running: asyncio.Future) -> None:
     """A feed that ends by itself is a bug: the walls stand still, and the log says why."""
-    if not running.cancelled() and running.exception() is not None:
-        log.error("the wall's feed broke", exc_info=running.exception())
+    error = None if running.cancelled() else running.exception()
+    if error is not None and not isinstance(error, asyncio.CancelledError):  # gather's, when we stop
+        log.error("the wall's feed broke", exc_info=error)
 
 
 @routes.get("/wallboard")
