@@ -42,6 +42,7 @@ def test_it_starts_again_in_seconds_after_a_stop_and_after_a_kill_and_keeps_its_
 
         children = product.children()
         assert product.stop() == 0
+        assert not product.errors(), product.errors()
         assert survivors(children) == []
         assert product.start() < 5.0
 
