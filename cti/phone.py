@@ -17,7 +17,7 @@ from crm.users import User, can
 from cti.agent import NOT_READY, READY
 from cti.call import Call
 from cti.media import engine as media
-from cti.media.engine import Engine
+from cti.media.engine import Engine, MediaError
 from cti.sip import events as sip
 from cti.sip.digest import Account, Challenger, Throttle, Verdict
 from cti.sip.flow import Flow
@@ -27,7 +27,7 @@ from cti.sip.sdp import NotAcceptable
 from cti.sip.session import Session
 from cti.sip.stack import Stack
 from cti.sip.transport import SipTransport
-from cti.station import MediaFault, StationFailed, WebStation
+from cti.station import StationFailed, WebStation
 from cti.story import LegOver
 from cti.talk import set_away
 
@@ -120,7 +120,7 @@ class SipLeg:
         try:
             if sdp:
                 await self.phones.engine.rtp_accept(self.name, sdp)
-        except (NotAcceptable, *MediaFault) as error:
+        except (NotAcceptable, MediaError) as error:
             log.warning("%s: unusable answer: %s", self.name, error)
             self.refused(488, str(error))
             await self.hang_up("unusable answer")
@@ -133,7 +133,7 @@ class SipLeg:
             try:
                 await self.phones.engine.rtp_accept(self.name, sdp)
                 self.early_media = True
-            except (NotAcceptable, *MediaFault) as error:
+            except (NotAcceptable, MediaError) as error:
                 log.info("%s: early media ignored: %s", self.name, error)
         if self.on_ringing:
             self.on_ringing()
@@ -145,7 +145,7 @@ class SipLeg:
                 answer = await self.phones.engine.rtp_answer(self.name, sdp)
             else:
                 answer = await self.phones.engine.rtp_reoffer(self.name)
-        except (NotAcceptable, *MediaFault):
+        except (NotAcceptable, MediaError):
             self.session.refuse_offer(488, self.phones.now())
             self.phones.pump()
             return
@@ -306,7 +306,7 @@ class Phones:
     async def drop(self, leg: str) -> None:
         try:
             await self.engine.delete(leg)
-        except MediaFault as error:
+        except MediaError as error:
             log.debug("%s: %s", leg, error)
 
     async def quiet(self, leg: str) -> None:
@@ -315,7 +315,7 @@ class Phones:
             await self.engine.unbridge(leg)
             await self.engine.stop_playing(leg)
             await self.engine.mute(leg, False)
-        except MediaFault as error:
+        except MediaError as error:
             log.debug("%s: %s", leg, error)
 
     # -- what the stack says --
@@ -355,7 +355,7 @@ class Phones:
     async def _reaccepted(self, leg: SipLeg, sdp: str) -> None:
         try:
             await self.engine.rtp_accept(leg.name, sdp)
-        except (NotAcceptable, *MediaFault) as error:
+        except (NotAcceptable, MediaError) as error:
             log.warning("%s: %s", leg.name, error)
 
     def _registration(self, extension: str) -> None:

@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from crm.users import User
 from cti.call import Call, Leg
-from cti.media.engine import NoCapacity, UnknownLeg, WorkerGone
+from cti.media.engine import MediaError
 
 if TYPE_CHECKING:
     from cti.floor import Floor
     from cti.phone import Phones, SipLeg
 
 MEDIA_STATES = {"ok", "no_microphone", "no_permission", "no_media_path", "closed"}
-
-
-MediaFault = (UnknownLeg, NoCapacity, WorkerGone)  # what any order to the media engine may meet
 
 
 class StationFailed(Exception):
@@ -150,7 +147,7 @@ class PhoneRing:
     async def _run(self, auto_answer: bool) -> None:
         try:
             leg = await self._invite(auto_answer)
-        except (StationFailed, *MediaFault) as failure:
+        except (StationFailed, MediaError) as failure:
             self._fail(failure)
             return
         if self._canceled:

@@ -5,7 +5,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from cti.call import Call, CallState, Leg
-from cti.station import MediaFault
+from cti.media.engine import MediaError
 from cti.story import first
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ async def start_recording(phones: "Phones", call: Call, customer: Leg, agent_leg
         path = await phones.engine.record(call.id, customer.name, agent_leg.name)
         call.recording = str(path.relative_to(phones.settings.data))
         call.recording_now = True
-    except (*MediaFault, OSError) as error:
+    except (MediaError, OSError) as error:
         log.error("call %s is not recorded: %s", call.id, error)
 
 
@@ -54,7 +54,7 @@ async def stop_recording(phones: "Phones", call: Call) -> None:
     call.recording_now = False
     try:
         await asyncio.shield(phones.engine.stop_record(call.id))
-    except MediaFault as error:
+    except MediaError as error:
         log.error("call %s: the recording was cut: %s", call.id, error)
 
 

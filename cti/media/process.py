@@ -16,6 +16,7 @@ from cti.media.control import Channel, Closed, Message
 
 PAIRS_AT_ONCE = 64  # opened ahead of need
 PAIRS_LOW = 32  # below this more are asked for
+GATHER_SECONDS = 0.002  # orders within it go together: each packet wakes the worker
 PING_SECONDS = 1
 PINGS_UNANSWERED_MAX = 5
 RESTART_SECONDS_MAX = 5.0
@@ -82,7 +83,7 @@ class WorkerProcess:
             self._channel.put(*message)
             if not self._flushing:
                 self._flushing = True
-                asyncio.get_running_loop().call_soon(self._flush)
+                asyncio.get_running_loop().call_later(GATHER_SECONDS, self._flush)
 
     async def ask(self, verb: str, *arguments: Any) -> Any:
         """Send a command that is answered. Raises WorkerGone."""
