@@ -1,5 +1,6 @@
 """An agent without a browser: a program on port 44900 as the desk, a telephone registered at an extension."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -32,12 +33,7 @@ class Seat:
         await until(lambda: self.state == "ready")
 
     async def until_state(self, *states: str, seconds: float = 20) -> None:
-        try:
-            await until(lambda: self.state in states, seconds)
-        except AssertionError:
-            form = self.client.snapshot["form"]
-            seen = f"{self.client.snapshot['agent']}, call {self.call}, form {form and form['status']}"
-            raise AssertionError(f"not {states} but {seen}") from None
+        await until_state(self.client, *states, seconds=seconds)
 
     async def rung(self) -> Caller:
         """The call now ringing at the telephone."""
@@ -45,22 +41,34 @@ class Seat:
         return self.phone.calls[-1]
 
     async def tabulate(self, **answers: str) -> None:
-        """Fill the form in any way that is accepted, and save it."""
-        form = self.client.snapshot["form"]
-        if form is not None and form["status"] != "saved":
-            await self.client.request(
-                "SaveTabulation", call=form["call"], answers=any_answers(form) | answers
-            )
+        await tabulate(self.client, **answers)
 
-    async def leave(self) -> None:
-        """End what is going on and log off."""
-        with suppress(RequestRefused):
-            await self.client.request("ClearConnection")
-        with suppress(AssertionError):
-            await self.until_state("wrap_up", "ready", "not_ready", "logged_off", seconds=5)
-        await self.tabulate()
-        await self.client.request("Logout")
-        await self.until_state("logged_off")
+
+async def until_state(client: ToolbarClient, *states: str, seconds: float = 20) -> None:
+    try:
+        await until(lambda: client.snapshot["agent"]["state"] in states, seconds)
+    except AssertionError:
+        agent, call, form = (client.snapshot[part] for part in ("agent", "call", "form"))
+        raise AssertionError(
+            f"not {states} but {agent}, call {call}, form {form and form['status']}"
+        ) from None
+
+
+async def tabulate(client: ToolbarClient, **answers: str) -> None:
+    """Fill the form in any way that is accepted, and save it."""
+    form = client.snapshot["form"]
+    if form is not None and form["status"] != "saved":
+        await client.request("SaveTabulation", call=form["call"], answers=any_answers(form) | answers)
+
+
+async def leave(client: ToolbarClient) -> None:
+    """End what is going on and log off."""
+    with suppress(RequestRefused):
+        await client.request("ClearConnection")
+    await until_state(client, "wrap_up", "ready", "not_ready", "logged_off")
+    await tabulate(client)
+    await client.request("Logout")
+    await until_state(client, "logged_off")
 
 
 def any_answers(form: dict[str, Any]) -> dict[str, str]:
@@ -129,7 +137,7 @@ async def seat(
             try:
                 yield seat
             finally:
-                with suppress(RequestRefused, OSError):
-                    await seat.leave()
+                async with asyncio.timeout(60):  # a test that killed the product must end too
+                    await leave(client)
     finally:
         await phone.phone.close()
