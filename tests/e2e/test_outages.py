@@ -6,7 +6,9 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from tests.e2e.customer import CUSTOMER, SOFTPHONE, Customers
+from tests.e2e.browser import Browser
+from tests.e2e.customer import AGENT, CUSTOMER, SOFTPHONE, Customers
+from tests.e2e.desk_page import desk
 from tests.e2e.product import Product, running, until
 from tests.e2e.seat import Seat, seat
 
@@ -112,3 +114,62 @@ async def test_after_a_kill_in_the_middle_of_a_call_customers_can_call_again(tmp
             async with seat(product, tmp_path / "again", "agent5", "1005") as agent:
                 await agent.ready()
                 await speak(agent, customers)
+
+
+async def test_a_browser_whose_media_worker_dies_gets_its_audio_back_for_the_next_call(
+    product: Product, browser: Browser, customers: Customers
+):
+    async with desk(browser, product, "agent1") as agent:
+        await agent.at_work("agent1")
+        customer = customers.call("4000")
+        await agent.until_call("ringing")
+        await agent.press("AnswerCall")
+        await customer.until_hears(AGENT)
+        for worker in product.media_workers():
+            worker.kill()
+        await customer.call.over
+        await agent.until_agent("wrap_up")
+        await agent.tabulate()
+        await agent.until_station("ok")
+        await agent.until_agent("ready", "not_ready")
+        if await agent.find("[data-agent]").get_attribute("data-agent") == "not_ready":
+            await agent.become_ready()
+        customer = customers.call("4000")
+        await agent.until_call("ringing")
+        await agent.press("AnswerCall")
+        await customer.until_hears(AGENT)
+        await agent.person.until_hears(CUSTOMER)
+        customer.call.hang_up()
+
+
+async def test_a_browser_agent_works_on_while_postgresql_stands_still(browser: Browser):
+    with running(RAMAL_MEDIA_WORKERS="1") as product:
+        async with (
+            Customers(product.sip_port, product.trunk_port) as customers,
+            desk(browser, product, "agent1") as agent,
+        ):
+            await agent.at_work("agent1")
+            stopped = pause(product.postgres())
+            try:
+                customer = customers.call("4000", "+5511987654321")
+                await agent.until_call("ringing")
+                await agent.press("AnswerCall")
+                await agent.until_call("connected")
+                await customer.until_hears(AGENT)
+                await agent.person.until_hears(CUSTOMER)
+                await agent.person.page.reload()  # the session is known without the database
+                await agent.until_call("connected")
+                await customer.until_hears(AGENT)
+                number = await agent.find("[data-call]").first.get_attribute("data-call")
+                await agent.press("ClearConnection")
+                await agent.until_agent("wrap_up")
+                await agent.tabulate()
+                await agent.until_agent("ready")
+            finally:
+                for process in stopped:
+                    process.send_signal(signal.SIGCONT)
+
+            async def kept() -> bool:
+                return bool(await tabulated(product, [str(number)]))
+
+            await until(kept, 30)
