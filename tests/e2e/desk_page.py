@@ -16,8 +16,8 @@ class DeskPage:
     def __init__(self, person: Person) -> None:
         self.person = person
 
-    def find(self, selector: str) -> Locator:
-        return self.person.page.locator(selector)
+    def find(self, selector: str, has_text: str | None = None) -> Locator:
+        return self.person.page.locator(selector, has_text=has_text)
 
     # -- coming and going --
 

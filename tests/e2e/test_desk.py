@@ -264,3 +264,51 @@ async def test_the_desk_speaks_english_by_choice_and_is_used_without_a_mouse(
         await page.keyboard.press("F9")
         await agent.until_agent("wrap_up")
         await customer.call.over
+
+
+async def test_time_in_status_counts_and_a_pause_chosen_in_a_call_comes_after_it(
+    product: Product, browser: Browser, customers: Customers
+):
+    async with desk(browser, product, "agent1") as agent:
+        await agent.at_work("agent1")
+        shown = agent.find(".status-time")
+        before = await shown.inner_text()
+
+        async def counts() -> bool:
+            return await shown.inner_text() != before
+
+        await until(counts)
+        customer = customers.call("4000", KNOWN)
+        await agent.until_call("ringing")
+        await agent.press("AnswerCall")
+        await agent.until_call("connected")
+        await agent.find("#state-menu summary").click()
+        await agent.find("#state-menu form:has(input[value=break_10]) button").click()
+        await agent.until_says("Pausa NR-17", "status")
+        await agent.until_call("connected")
+        customer.call.hang_up()
+        await agent.until_agent("wrap_up")
+        await agent.tabulate()
+        await agent.until_agent("not_ready")
+        await agent.until_says("Pausa NR-17", "status")
+
+
+async def test_another_customer_is_searched_for_and_chosen_during_the_call(
+    product: Product, browser: Browser, customers: Customers
+):
+    async with desk(browser, product, "agent1") as agent:
+        await agent.at_work("agent1")
+        customer = customers.call("4000", "+5521970005678")
+        await agent.until_call("ringing")
+        await agent.press("AnswerCall")
+        await agent.until_call("connected")
+        await agent.find("#find-customer summary").click()
+        await agent.find("#find-customer input[name=text]").fill("albuquerque mariana")
+        await agent.find("#find-customer input[name=text]").press("Enter")
+        found = agent.find("#find-customer li", has_text="Mariana Albuquerque").first
+        await found.locator("button").click()
+        await expect(agent.find("[data-region=customer] .customer-head h2")).to_have_text(
+            "Mariana Albuquerque"
+        )
+        customer.call.hang_up()
+        await agent.until_agent("wrap_up")
