@@ -37,6 +37,8 @@ from cti.toolbar.server import ToolbarServer
 
 log = logging.getLogger("ramal")
 
+PRIORITY = -5  # where we may: a call must not wait for whatever else the machine does
+
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Floor]:
@@ -111,6 +113,8 @@ async def telephones(settings: Settings, floor: Floor) -> AsyncIterator[Phones]:
     floor.phones = phones
     phones.on_call = lambda leg, source, dialed: inbound.arrived(floor, phones, leg, source, dialed)
     await engine.start()
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
     try:
         with claiming("sip_port", settings.bind, settings.sip_port):
             await transport.start()
