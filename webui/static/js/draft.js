@@ -5,6 +5,7 @@ const AFTER = 400; // ms without typing
 export function keepDraft(live, words) {
   let timer = 0;
   let dirty = false;
+  let unanswered = 0; // drafts on their way to the server
   const form = () => document.querySelector("[data-tabulation]");
 
   function answers(of) {
@@ -23,10 +24,13 @@ export function keepDraft(live, words) {
     const open = form();
     if (!dirty || !open) return;
     dirty = false;
+    unanswered += 1;
     try {
       await live.request("DraftTabulation", { call: open.elements.call.value, answers: answers(open) });
     } catch {
       dirty = true; // sent again when the connection is back
+    } finally {
+      unanswered -= 1;
     }
   }
 
@@ -38,7 +42,11 @@ export function keepDraft(live, words) {
     right(event.target.closest("[data-field]"));
   });
   document.addEventListener("focusout", (event) => event.target.closest("[data-tabulation]") && keep());
-  addEventListener("pagehide", keep);
+  // The live connection dies with the page and may take the last words along; a beacon outlives it.
+  addEventListener("pagehide", () => {
+    const open = form();
+    if (open && (dirty || unanswered)) navigator.sendBeacon("/desk/DraftTabulation", new FormData(open));
+  });
   document.addEventListener("visibilitychange", () => document.hidden && keep());
 
   function right(field) {
