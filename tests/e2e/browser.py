@@ -32,6 +32,16 @@ EARS = """
   window.ears = { heard: [], connections: [] };
   const Real = window.RTCPeerConnection;
   let context;
+  window.ears.asked = "the microphone was not asked for";
+  const getUserMedia = navigator.mediaDevices?.getUserMedia.bind(navigator.mediaDevices);
+  if (getUserMedia) navigator.mediaDevices.getUserMedia = async (wanted) => {
+    window.ears.asked = "the microphone is being asked for";
+    try {
+      return await getUserMedia(wanted);
+    } finally {
+      window.ears.asked = "the microphone has answered";
+    }
+  };
   window.RTCPeerConnection = class extends Real {
     constructor(...args) {
       super(...args);
@@ -173,6 +183,22 @@ class Person:
             await until(condition, seconds)
         except AssertionError:
             raise AssertionError(f"no {hertz} Hz but {(await self.heard(1))[-10:]}") from None
+
+    async def media(self) -> str:
+        """The state of the page's connections, for whoever looks for what went wrong."""
+        found: str = await self.page.evaluate(
+            """async () => {
+                const said = [];
+                for (const each of window.ears.connections) {
+                    const stats = [...(await each.getStats()).values()];
+                    const pairs = stats.filter((s) => s.type === "candidate-pair")
+                        .map((s) => `${s.state} ${s.requestsSent}/${s.responsesReceived}`);
+                    said.push([each.signalingState, each.connectionState, ...pairs].join(" "));
+                }
+                return `connections: ${said.join("; ") || "none"}; ${window.ears.asked}`;
+            }"""
+        )
+        return found
 
     async def picture(self, name: str) -> None:
         """A picture for whoever looks for what went wrong, where RAMAL_PICTURES names a folder."""

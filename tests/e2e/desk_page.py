@@ -38,7 +38,10 @@ class DeskPage:
         await self.find("[data-station-form] button.button-main").click()
 
     async def until_station(self, state: str = "ok", seconds: float = 20) -> None:
-        await self.until_attribute("[data-agent]", "data-station-state", state, seconds=seconds)
+        try:
+            await self.until_attribute("[data-agent]", "data-station-state", state, seconds=seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {await self.person.media()}") from None
 
     async def become_ready(self) -> None:
         await self.find("form[data-verb=SetAgentState] .button-answer").first.click()
