@@ -5,7 +5,6 @@ ALTER TABLE contact
     ADD COLUMN external_code text NOT NULL DEFAULT '',  -- what another system calls this customer
     ADD COLUMN custom        jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(custom) = 'object');
 CREATE INDEX contact_external_code ON contact (external_code) WHERE external_code <> '';
-CREATE INDEX contact_created ON contact (created);
 
 -- The e-mails besides contact.email, which is the usual one.
 CREATE TABLE contact_email (
