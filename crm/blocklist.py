@@ -1,4 +1,4 @@
-"""Do-not-call: numbers nobody may call, in one campaign or in every one; in memory, and asked of the table."""
+"""Do-not-call: numbers nobody may call, in one campaign or in every one."""
 
 import asyncio
 import contextlib
@@ -117,7 +117,7 @@ class Blocklist:
         self.everywhere, self.by_campaign = everywhere, by_campaign
 
     async def follow(self, db: Db) -> None:
-        """Until cancelled: load, then hear of each change; again from the start when the connection breaks."""
+        """Until cancelled: load, then hear of each change; all over again when the connection breaks."""
         while True:
             try:
                 async with db.acquire() as connection:
@@ -282,9 +282,7 @@ async def unblock(
     db: Db, by: User | None, number: str, campaign_id: int | None = None, reason: str = ""
 ) -> None:
     """This number may be called again, where it was blocked: in this campaign, or in every one."""
-    found = await rows(
-        db, "number = $1 AND campaign_id IS NOT DISTINCT FROM $2", [number, campaign_id], ""
-    )
+    found = await rows(db, "number = $1 AND campaign_id IS NOT DISTINCT FROM $2", [number, campaign_id], "")
     if not found:
         raise missing("blocked number")
     await unblock_all(db, by, [found[0].id], reason)

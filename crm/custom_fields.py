@@ -133,7 +133,7 @@ def checked_options(entry: Entry, kind: str) -> list[str]:
 
 
 async def create(db: Db, by: User | None, **values: Any) -> CustomField:
-    """`values`: key, label, kind, options, required, position. One removed before under its key comes back."""
+    """`values`: key, label, kind, options, required, position. One removed before comes back by its key."""
     require(by, "administer")
     new = checked(values)
     async with db.acquire() as connection, connection.transaction():
