@@ -25,12 +25,13 @@ CREATE TABLE report_item (
     cells        integer[] NOT NULL  -- one for each attempt
 ) WITH (fillfactor = 80);
 
--- How many items each campaign's list has in each state.
+-- How many items each campaign's list has in each state, and how many of them were ever attempted.
 CREATE TABLE report_list (
     campaign_id integer NOT NULL,
     generation  integer NOT NULL,
     state       smallint NOT NULL,
     n           bigint NOT NULL,
+    attempted   bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (campaign_id, generation, state)
 );
 
@@ -164,7 +165,11 @@ BEGIN
         SELECT cell, count(*) AS times FROM report_item, unnest(cells) AS cell
          WHERE item_id = ANY (changed) GROUP BY cell)
     UPDATE report_cell SET n = n - put.times FROM put WHERE id = put.cell;
-    DELETE FROM report_item WHERE item_id = ANY (changed);
+    WITH put AS (DELETE FROM report_item WHERE item_id = ANY (changed) RETURNING cells[1] AS cell)
+    INSERT INTO report_list AS known (campaign_id, generation, state, n, attempted)
+    SELECT campaign_id, generation, state, 0, -count(*) FROM put JOIN report_cell ON id = put.cell
+     GROUP BY campaign_id, generation, state
+    ON CONFLICT (campaign_id, generation, state) DO UPDATE SET attempted = known.attempted + excluded.attempted;
 
     WITH counted AS MATERIALIZED (
         SELECT id, item_id, campaign_id, generation, day, user_id, situation, result, state, last, opened
@@ -176,7 +181,13 @@ BEGIN
           FROM counted
          GROUP BY campaign_id, generation, day, user_id, situation, result, state, last, opened
         ON CONFLICT ON CONSTRAINT report_cell_once DO UPDATE SET n = known.n + excluded.n
-        RETURNING id, campaign_id, generation, day, user_id, situation, result, state, last, opened)
+        RETURNING id, campaign_id, generation, day, user_id, situation, result, state, last, opened),
+    attempted AS (
+        INSERT INTO report_list AS known (campaign_id, generation, state, n, attempted)
+        SELECT campaign_id, generation, state, 0, count(*) FROM counted WHERE last
+         GROUP BY campaign_id, generation, state
+        ON CONFLICT (campaign_id, generation, state)
+        DO UPDATE SET attempted = known.attempted + excluded.attempted)
     INSERT INTO report_item (item_id, last_attempt, cells)
     SELECT counted.item_id, max(counted.id) FILTER (WHERE counted.last), array_agg(cell.id)
       FROM counted JOIN cell USING
@@ -193,12 +204,16 @@ BEGIN
     DELETE FROM report_item;
     DELETE FROM report_cell;
     DELETE FROM report_list;
-    INSERT INTO report_list (campaign_id, generation, state, n)
-    SELECT campaign_id, generation, report_state(state, result), count(*)
-      FROM list_item GROUP BY campaign_id, generation, report_state(state, result);
     CREATE TEMP TABLE counted ON COMMIT DROP AS
     SELECT id, item_id, campaign_id, generation, day, user_id, situation, result, state, last, opened
       FROM report_attempt;
+    INSERT INTO report_list (campaign_id, generation, state, n, attempted)
+    SELECT campaign_id, generation, state, sum(n), sum(attempted)
+      FROM (SELECT campaign_id, generation, report_state(state, result) AS state, 1 AS n, 0 AS attempted
+              FROM list_item
+             UNION ALL
+            SELECT campaign_id, generation, state, 0, 1 FROM counted WHERE last) AS item
+     GROUP BY campaign_id, generation, state;
     INSERT INTO report_cell (campaign_id, generation, day, user_id, situation, result, state, last, opened, n)
     SELECT campaign_id, generation, day, user_id, situation, result, state, last, opened, count(*)
       FROM counted
