@@ -314,7 +314,7 @@ DEFAULTS: dict[str, Any] = {"source": "filter", "hours": hours.PRESETS["24h"]}
 
 async def create_draft(db: Db, by: User | None, **values: Any) -> Campaign:
     """`values`: those of the step "identification"; only the name is needed to begin."""
-    require(by, "manage_campaigns")
+    require(by, "run_campaigns")
     new = identification(Entry(DEFAULTS | values))
     new.setdefault("hours", hours.PRESETS["24h"])
     async with db.acquire() as connection, connection.transaction():
@@ -335,7 +335,7 @@ async def save_step(
     db: Db, by: User | None, campaign_id: int, step: str, values: Mapping[str, Any]
 ) -> Campaign:
     """One step of the wizard by itself; a value that is not given stays as it was."""
-    require(by, "manage_campaigns")
+    require(by, "run_campaigns")
     if step not in CHECKS:
         raise missing("step")
     async with db.acquire() as connection, connection.transaction():
@@ -663,7 +663,7 @@ async def end(db: Db, by: User | None, campaign_id: int) -> Campaign:
 async def set_status(
     db: Db, by: User | None, campaign_id: int, before: Sequence[str], after: str
 ) -> Campaign:
-    require(by, "manage_campaigns")
+    require(by, "run_campaigns")
     async with db.acquire() as connection, connection.transaction():
         await connection.execute("SELECT FROM campaign WHERE id = $1 FOR NO KEY UPDATE", campaign_id)
         campaign = await found(connection, campaign_id)
@@ -692,7 +692,7 @@ async def set_status(
 
 async def copy(db: Db, by: User | None, campaign_id: int, name: str) -> Campaign:
     """A draft with the same settings and the same people to work it, and no list."""
-    require(by, "manage_campaigns")
+    require(by, "run_campaigns")
     entry = Entry({"name": name})
     name = entry.text("name", 100)
     entry.done()
@@ -722,7 +722,7 @@ async def copy(db: Db, by: User | None, campaign_id: int, name: str) -> Campaign
 
 async def remove(db: Db, by: User | None, campaign_id: int) -> None:
     """Refused once it has a list or a history: such a campaign is ended instead."""
-    require(by, "manage_campaigns")
+    require(by, "run_campaigns")
     async with db.acquire() as connection, connection.transaction():
         before = await found(connection, campaign_id)
         if await connection.fetchval(
