@@ -98,7 +98,7 @@ class Validation:
 
 
 def verdict(said: Any) -> Verdict:
-    """True or an empty text is yes; false, or a text that says why not, is no; so is {"allowed", "reason"}."""
+    """True or an empty text is yes, false or any other text no; so is {"allowed", "reason"}."""
     match said:
         case bool():
             return Verdict(said)
