@@ -209,3 +209,39 @@ ALTER TABLE ticket ADD FOREIGN KEY (campaign_id) REFERENCES campaign (id) ON DEL
 -- (external code, internal code, CPF or CNPJ: those a campaign chose, in this order), answering a boolean,
 -- or a text that says why not and is empty when the person may be called.
 CREATE SCHEMA validation;
+
+-- The numbers at which a campaign may reach somebody, in the order to try: of a company those of its main
+-- contact, or only those of the chosen types of contacts (UAU-24, UAU-25).
+CREATE FUNCTION campaign_phones(asked_campaign integer, asked_contact bigint)
+    RETURNS TABLE (number text, person text, type text, place bigint, blocked boolean, wrong boolean)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT phone.number, phone.person, phone.type, phone.place, is_blocked(phone.number, asked_campaign),
+           EXISTS (SELECT FROM wrong_number AS said
+                    WHERE said.contact_id = asked_contact AND said.number = phone.number)
+      FROM (SELECT contact_phone.number, '' AS person, '' AS type, contact_phone.position::bigint AS place
+              FROM contact_phone
+              JOIN contact ON contact.id = contact_phone.contact_id
+              JOIN campaign ON campaign.id = asked_campaign
+             WHERE contact_phone.contact_id = asked_contact
+               AND NOT (contact.kind = 'company' AND campaign.company_target = 'selected')
+             UNION ALL
+            SELECT given.number, contact_person.name, contact_person.type,
+                   (contact_person.type <> 'main')::integer * 1000 + contact_person.position * 20 + given.place
+                       - 1000000
+              FROM contact_person
+              JOIN contact ON contact.id = contact_person.contact_id AND contact.kind = 'company'
+              JOIN campaign ON campaign.id = asked_campaign
+             CROSS JOIN unnest(contact_person.phones) WITH ORDINALITY AS given (number, place)
+             WHERE contact_person.contact_id = asked_contact
+               AND CASE campaign.company_target
+                   WHEN 'main' THEN contact_person.type = 'main'
+                   ELSE contact_person.type <> 'main' AND contact_person.type = ANY(campaign.company_types)
+                   END) AS phone
+    $$;
+
+-- Whether an item has had all the tries its campaign allows. Somebody who was reached by the last one may
+-- still agree to something.
+CREATE FUNCTION tried_out(attempts smallint, last_situation text, attempts_max integer) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT attempts > attempts_max OR (attempts = attempts_max AND last_situation <> 'completed') $$;
