@@ -82,20 +82,24 @@ CREATE TRIGGER report_attempts_added AFTER INSERT ON attempt
 CREATE TRIGGER report_attempts_removed AFTER DELETE ON attempt
     REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION report_attempts_changed();
 
-CREATE FUNCTION report_attempt_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+-- By statement, because one that moves an attempt to another month's partition updates no row.
+CREATE FUNCTION report_attempts_updated() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO report_item_change (campaign_id, generation, item_id)
-    VALUES (NEW.campaign_id, NEW.generation, NEW.item_id);
-    IF OLD.item_id <> NEW.item_id THEN
-        INSERT INTO report_item_change (campaign_id, generation, item_id)
-        VALUES (OLD.campaign_id, OLD.generation, OLD.item_id);
-    END IF;
+    SELECT DISTINCT campaign_id, generation, item_id
+      FROM ((SELECT id, campaign_id, generation, item_id, user_id, started, situation, result, ticket_id FROM before
+             EXCEPT
+             SELECT id, campaign_id, generation, item_id, user_id, started, situation, result, ticket_id FROM after)
+            UNION ALL
+            (SELECT id, campaign_id, generation, item_id, user_id, started, situation, result, ticket_id FROM after
+             EXCEPT
+             SELECT id, campaign_id, generation, item_id, user_id, started, situation, result, ticket_id FROM before)
+           ) AS changed;
     RETURN NULL;
 END $$;
-CREATE TRIGGER report_attempt_changed AFTER UPDATE ON attempt FOR EACH ROW
-    WHEN ((OLD.item_id, OLD.user_id, OLD.started, OLD.situation, OLD.result, OLD.ticket_id)
-          IS DISTINCT FROM (NEW.item_id, NEW.user_id, NEW.started, NEW.situation, NEW.result, NEW.ticket_id))
-    EXECUTE FUNCTION report_attempt_changed();
+CREATE TRIGGER report_attempts_updated AFTER UPDATE ON attempt
+    REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION report_attempts_updated();
 
 -- An item new on a list has no attempts yet, or those it had before it was taken off.
 CREATE FUNCTION report_items_added() RETURNS trigger LANGUAGE plpgsql AS $$
