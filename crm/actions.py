@@ -195,7 +195,10 @@ async def set_outcomes(
     for each in outcomes:
         if each["id"]:
             done = await connection.execute(
-                "UPDATE action_outcome SET name = $3, result = $4, position = $5 WHERE type_id = $1 AND id = $2",
+                """
+                UPDATE action_outcome SET name = $3, result = $4, position = $5
+                 WHERE type_id = $1 AND id = $2
+                """,
                 type_id,
                 each["id"],
                 each["name"],
@@ -275,7 +278,7 @@ async def history(db: Db | asyncpg.Connection, contact_id: int, limit: int = 50)
 
 
 async def statistics(db: Db, user: User, start: datetime.datetime, end: datetime.datetime) -> list[Count]:
-    """The agent's own actions in [start, end), by campaign, type and outcome; no contact is an outcome too."""
+    """The agent's own actions in [start, end), by campaign, type and outcome or no contact."""
     rows = await db.fetch(
         """
         SELECT campaign.name AS campaign, coalesce(action_type.name, '') AS type,

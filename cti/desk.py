@@ -18,7 +18,7 @@ from crm.layouts import Layout
 from crm.numbers import display
 from crm.queues import Queue
 from crm.refused import Refused
-from crm.tabulation import TabulationDraft, TabulationSaved
+from crm.tabulation import TabulationDraft, TabulationDropped, TabulationSaved
 from crm.users import User
 from cti.agent import BUSY, LOGGED_OFF, WRAP_UP
 from cti.call import Call, CallState, iso, moment
@@ -362,6 +362,17 @@ class Desk:
         self.show("FormSaved", call=call_id)
         if form.call.state == CallState.ENDED:
             self.form = None
+            self.end_wrap_up()
+
+    def drop_form(self, call_id: str) -> None:
+        """Nothing is to be written down about this call, and wrap-up ends if it was its own."""
+        form = self.form
+        if form is None or form.call.id != call_id or form.status == "saved":
+            return
+        self.form = None
+        self.floor.history.put(TabulationDropped(call_id, self.user.id))
+        self.show("FormDropped", call=call_id)
+        if form.call.state == CallState.ENDED:
             self.end_wrap_up()
 
     def open_pending(self, call_id: str) -> None:
