@@ -116,7 +116,7 @@ class Blocklist:
                 by_campaign.setdefault(row["campaign_id"], set()).add(row["number"])
         self.everywhere, self.by_campaign = everywhere, by_campaign
 
-    async def follow(self, db: Db) -> None:
+    async def follow(self, db: Db, retry_seconds: float = RETRY_SECONDS) -> None:
         """Until cancelled: load, then hear of each change; all over again when the connection breaks."""
         while True:
             try:
@@ -125,7 +125,7 @@ class Blocklist:
             except (*AWAY, asyncpg.PostgresError) as e:
                 log.warning("the do-not-call list is not followed at the moment: %r", e)
             self.loaded.clear()
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(retry_seconds)
 
     async def _follow(self, connection: asyncpg.Connection) -> None:
         lost = asyncio.Event()

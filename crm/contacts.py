@@ -372,9 +372,7 @@ def checked(
         "email": entry.text("email", 200, required=False),
         "notes": entry.text("notes", 4000, required=False),
         "phones": checked_phones(entry, area_code),
-        "kind": ContactKind(entry.option("kind", list(ContactKind)))
-        if values.get("kind")
-        else ContactKind.PERSON,
+        "kind": entry.option("kind", list(ContactKind)) if values.get("kind") else ContactKind.PERSON,
         "external_code": entry.text("external_code", 60, required=False),
     }
     answer["document"] = checked_document(entry, answer["document"])
@@ -382,10 +380,10 @@ def checked(
         entry.errors["email"] = "not_an_email"
     answer["emails"] = checked_emails(entry, answer["email"])
     answer["addresses"] = checked_addresses(entry)
-    answer["people"] = checked_people(entry, area_code) if answer["kind"] is ContactKind.COMPANY else ()
+    answer["people"] = checked_people(entry, area_code) if answer["kind"] == ContactKind.COMPANY else ()
     answer["custom"] = checked_custom(entry, area_code, fields)
     entry.done()
-    return answer
+    return {**answer, "kind": ContactKind(answer["kind"])}
 
 
 def checked_phones(entry: Entry, area_code: str) -> tuple[str, ...]:

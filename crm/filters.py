@@ -119,7 +119,12 @@ FIELDS: tuple[Field, ...] = (
     Field("name", Sort.TEXT, one="contact.name"),
     Field("kind", Sort.CHOICE, one="contact.kind", options=tuple((str(k), str(k)) for k in ContactKind)),
     Field("company", Sort.TEXT, one="contact.company"),
-    Field("document", Sort.TEXT, one="contact.document", as_written=True),
+    Field(
+        "document",
+        Sort.TEXT,
+        one="upper(regexp_replace(contact.document, '[./[:space:]-]', '', 'g'))",
+        as_written=True,
+    ),
     Field("external_code", Sort.TEXT, one="contact.external_code", as_written=True),
     Field("notes", Sort.TEXT, one="contact.notes"),
     Field(
