@@ -54,6 +54,7 @@ PLACES = (
     Place("/tabulations", N_("Tabulations"), "form", "see_tabulations"),
     Place("/recordings", N_("Recordings"), "wave", "hear_recordings"),
     Place("/contacts", N_("Contacts"), "card", "see_contacts"),
+    Place("/campaigns", N_("Campaigns"), "outbound", "run_campaigns"),
     Place("/queues", N_("Queues"), "queue", "administer"),
     Place("/layouts", N_("Layouts"), "edit", "administer"),
     Place("/users", N_("Users"), "users", "administer"),
