@@ -1,12 +1,12 @@
 """The eight reports on campaigns (UAU-R1 … R8), and the attempts and items behind each of their numbers.
 
 Counted are attempts of items on today's lists; what a rebuild discarded is in no report. `last` counts each
-item once, by its latest attempt; without it every attempt counts. Sums are read from `report_cell`, which
+item once, by its latest attempt; without it every attempt counts. Sums are read from `report_day`, which
 `refresh` brings up to date first, so that each number equals a recount of the attempts at that moment.
 """
 
 import datetime
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import accumulate
@@ -216,12 +216,12 @@ async def rebuild(db: Db) -> None:
 
 
 async def tidy(db: Db) -> None:
-    """Take away what counts nothing any more: emptied cells, and those of lists that were rebuilt."""
+    """Take away what counts nothing any more: emptied days, and those of lists that were rebuilt."""
     await refresh(db, discarded=True)
     async with db.acquire() as connection:
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
         try:
-            await connection.execute("DELETE FROM report_cell WHERE n = 0")
+            await connection.execute("DELETE FROM report_day WHERE n = 0")
             await connection.execute("DELETE FROM report_list WHERE n = 0 AND attempted = 0")
         finally:
             await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
@@ -251,8 +251,9 @@ async def run(
             return await attempts(db, filter, Behind(), limit, offset)
 
 
-async def asked(db: Db, name: str, filter: ReportFilter, *more: Any) -> list[Row]:
-    return [dict(row) for row in await db.fetch(sql(name, filter.reference), *arguments(filter), *more)]
+async def asked(db: Db, name: str, filter: ReportFilter) -> list[Row]:
+    statement = sql(name, filter.reference, filter.query_type)
+    return [dict(row) for row in await db.fetch(statement, *arguments(filter))]
 
 
 def summed(report: Report, rows: list[Row]) -> Found:
@@ -262,18 +263,17 @@ def summed(report: Report, rows: list[Row]) -> Found:
 
 async def position(db: Db, filter: ReportFilter) -> Found:
     """UAU-R7: shares are of all attempts counted in the period, and on its last day with any."""
-    rows = await asked(db, "position", filter, filter.query_type)
+    rows = await asked(db, "position", filter)
     totals = {name: sum(row[name] for row in rows) for name in ("quantity", "quantity_last")}
-    shown = [
+    rows = [
         {
             **row,
-            "status": STATE_NAMES[int(row["status"])] if filter.query_type == "item" else row["status"],
             "percent": percent(row["quantity"], totals["quantity"]),
             "percent_last": percent(row["quantity_last"], totals["quantity_last"]),
         }
         for row in rows
     ]
-    return Found(shown, len(shown), totals=totals, last_day=rows[0]["last_day"] if rows else None)
+    return Found(rows, len(rows), totals=totals, last_day=rows[0]["last_day"] if rows else None)
 
 
 def percent(part: int, whole: int) -> float:
@@ -395,15 +395,13 @@ class Conditions:
 
 
 async def attempts(db: Db, filter: ReportFilter, counted: Behind, limit: int, offset: int) -> Found:
-    """Where the cells know how many there are on each day, only the days of this page are looked into."""
-    if counted.anytime or filter.reference != "call" or filter.customer:
+    """Where it is known how many there are on each day, only the days of this page are looked into."""
+    days = await by_day(db, filter, counted)
+    if days is None:
         statement, values = await attempts_statement(db, filter, counted)
-        count = await db.fetchval(
-            sql("attempts_counted").format(**statement, most=COUNT_MAX + 1), *values
-        )
+        count = await db.fetchval(sql("attempts_counted").format(**statement, most=COUNT_MAX + 1), *values)
         rows = await fetch(db, statement, values, limit, offset) if count else []
         return Found(rows, min(count, COUNT_MAX), more=count > COUNT_MAX)
-    days = await by_day(db, filter, counted)
     count = sum(n for _, n in days)
     rows = []
     if offset < count and limit > 0:
@@ -416,29 +414,31 @@ async def attempts(db: Db, filter: ReportFilter, counted: Behind, limit: int, of
     return Found(rows, count, days=tuple(days))
 
 
-async def by_day(db: Db, filter: ReportFilter, counted: Behind) -> list[tuple[datetime.date, int]]:
-    """How many attempts each day has, newest first."""
+async def by_day(
+    db: Db, filter: ReportFilter, counted: Behind
+) -> list[tuple[datetime.date, int]] | None:
+    """How many attempts each day has, newest first; None when they have to be counted one by one."""
+    narrowed = [
+        None if (states := both(filter.states, counted.states)) is None else states_of(states),
+        None if (names := both(filter.situations, counted.situations)) is None else prefixed("s_", names),
+        None if counted.results is None else [RESULT_COLUMNS[name] for name in counted.results],
+        None if counted.opened is None else ["opened" if counted.opened else "n - opened"],
+    ]
+    numbers = [columns for columns in narrowed if columns is not None]
+    if counted.anytime or filter.reference != "call" or filter.customer or len(numbers) > 1:
+        return None  # report_day counts each of these by itself
     where = Conditions(arguments(filter))
-    states = both(filter.states, counted.states)
-    situations = both(filter.situations, counted.situations)
-    if states is not None:
-        where.add("state = ANY ({}::smallint[])", numbers_of(states))
-    if situations is not None:
-        where.add("situation = ANY ({}::text[])", list(situations))
     if counted.campaign is not None:
         where.add("campaign_id = {}", counted.campaign)
     if counted.agent is not None:
         where.add("user_id = {}", counted.agent)
-    if counted.results is not None:
-        where.add("result = ANY ({}::text[])", list(counted.results))
-    if counted.opened is not None:
-        where.add("opened = {}", counted.opened)
     if counted.last:
         where.add("last")
     if counted.day is not None:
         where.add("day = {}", counted.day)
-    rows = await db.fetch(sql("days").replace("{conditions}", str(where)), *where.values)
-    return [(row["day"], row["n"]) for row in rows]
+    number = " + ".join(numbers[0]) or "0" if numbers else "n"
+    text = sql("days").replace("{number}", number).replace("{conditions}", str(where))
+    return [(row["day"], row["n"]) for row in await db.fetch(text, *where.values)]
 
 
 async def attempts_statement(
@@ -639,7 +639,24 @@ def midnight(day: datetime.date) -> datetime.datetime:
     return datetime.datetime.combine(day, datetime.time(), ZONE)
 
 
-# Which attempts have their date in the period from $2 to $3, and when that was.
+# Columns of report_day.
+RESULT_COLUMNS = {name: f"r_{name}" for name in RESULTS} | {"": "(n - r_success - r_failure - r_callback)"}
+NUMBERS = {  # by what UAU-R7 lists
+    "item": {name: f"i_{name}" for name in STATES},
+    "situation": {name: f"s_{name}" for name in SITUATIONS},
+    "result": RESULT_COLUMNS,
+}
+
+
+def prefixed(prefix: str, names: Iterable[str]) -> list[str]:
+    return [prefix + name for name in names]
+
+
+def states_of(names: Iterable[str]) -> list[str]:
+    return prefixed("i_", names)
+
+
+# Which attempts have their date in the period, and when that was.
 EVENTS = {
     "call": "SELECT id, started, started AS at FROM attempt WHERE started >= {from_} AND started < {until}",
     "callback": """
@@ -664,15 +681,34 @@ def event_sql(reference: str, first: int = 1) -> str:
 
 
 @cache
-def sql(name: str, reference: str = "call") -> str:
+def sql(name: str, reference: str = "call", query_type: str = "situation") -> str:
     """A statement of crm/reports with its parts put in."""
-    text = (SQL / f"{name}.sql").read_text(encoding="utf-8")
+    text = read(name)
     if "{chosen}" not in text:
         return text
     if reference == "call":
-        counted = (SQL / "counted_by_call.sql").read_text(encoding="utf-8")
+        counted = read("counted_by_call")
     else:
-        counted = (SQL / "counted_by_date.sql").read_text(encoding="utf-8")
-        counted = counted.replace("{dated}", event_sql(reference, first=2))
-    chosen = (SQL / "chosen.sql").read_text(encoding="utf-8")
-    return text.replace("{chosen}", chosen).replace("{counted}", counted)
+        counted = read("counted_by_date").replace("{dated}", event_sql(reference, first=2))
+        counted = counted.replace("{columns}", COUNTED_COLUMNS)
+    columns = NUMBERS[query_type]
+    return (
+        text.replace("{chosen}", read("chosen"))
+        .replace("{counted}", counted)
+        .replace("{sums}", ", ".join(f"sum({column}) AS at_{n}" for n, column in enumerate(columns.values())))
+        .replace("{pairs}", ", ".join(f"('{name}', at_{n})" for n, name in enumerate(columns)))
+    )
+
+
+def read(name: str) -> str:
+    return (SQL / f"{name}.sql").read_text(encoding="utf-8")
+
+
+COUNTED_COLUMNS = ",\n           ".join(
+    f"count(*) FILTER (WHERE {condition}) AS {column}"
+    for condition, column in (
+        *((f"situation = '{name}'", f"s_{name}") for name in SITUATIONS),
+        *((f"result = '{name}'", f"r_{name}") for name in RESULTS),
+        *((f"state = {number}", f"i_{name}") for name, number in STATES.items()),
+    )
+)

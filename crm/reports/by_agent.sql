@@ -2,23 +2,23 @@
 -- Items nobody attempted yet stand in a row without an agent (user_id null), unless one agent is asked for.
 WITH {chosen}, {counted},
 worked AS (
-    SELECT counted.campaign_id, counted.user_id,
+    SELECT campaign_id, user_id,
            sum(n) FILTER (WHERE last) AS items,
-           sum(n) FILTER (WHERE last AND state = 0) AS not_worked,
-           sum(n) FILTER (WHERE last AND state = 4) AS success,
-           sum(n) FILTER (WHERE last AND state = 7) AS failure,
-           sum(n) FILTER (WHERE last AND state = 1) AS to_call_back,
-           sum(n) FILTER (WHERE last AND state = 5) AS hit_limit,
-           sum(n) FILTER (WHERE last AND state = 2) AS trying,
-           sum(n) FILTER (WHERE last AND state = 3) AS trying_callback,
-           sum(n) FILTER (WHERE last AND state = 6) AS cancelled,
-           sum(n) FILTER (WHERE situation = 'completed') AS effective,
-           sum(n) FILTER (WHERE situation NOT IN ('completed', 'dialing')) AS unsuccessful,
+           sum(i_not_worked) FILTER (WHERE last) AS not_worked,
+           sum(i_success) FILTER (WHERE last) AS success,
+           sum(i_failure) FILTER (WHERE last) AS failure,
+           sum(i_to_call_back) FILTER (WHERE last) AS to_call_back,
+           sum(i_hit_limit) FILTER (WHERE last) AS hit_limit,
+           sum(i_trying) FILTER (WHERE last) AS trying,
+           sum(i_trying_callback) FILTER (WHERE last) AS trying_callback,
+           sum(i_cancelled) FILTER (WHERE last) AS cancelled,
+           sum(s_completed) AS effective,
+           sum(n - s_completed - s_dialing) AS unsuccessful,
            sum(n) AS attempts,
-           sum(n) FILTER (WHERE situation = 'voicemail') AS by_machine
-      FROM counted GROUP BY counted.campaign_id, counted.user_id
+           sum(s_voicemail) AS by_machine
+      FROM counted GROUP BY campaign_id, user_id
      UNION ALL
-    SELECT list.campaign_id, NULL, sum(rest), sum(rest) FILTER (WHERE state = 0),
+    SELECT campaign_id, NULL, sum(rest), sum(rest) FILTER (WHERE state = 0),
            sum(rest) FILTER (WHERE state = 4), sum(rest) FILTER (WHERE state = 7),
            sum(rest) FILTER (WHERE state = 1), sum(rest) FILTER (WHERE state = 5),
            sum(rest) FILTER (WHERE state = 2), sum(rest) FILTER (WHERE state = 3),
@@ -26,18 +26,16 @@ worked AS (
       FROM (SELECT campaign_id, state, n - attempted AS rest
               FROM report_list JOIN chosen USING (campaign_id, generation)) AS list
      WHERE $5::integer IS NULL
-     GROUP BY list.campaign_id HAVING sum(rest) > 0
+     GROUP BY campaign_id HAVING sum(rest) > 0
 )
 SELECT worked.campaign_id, worked.user_id, chosen.name AS campaign, coalesce(user_account.name, '') AS agent,
        coalesce(items, 0)::bigint AS items, coalesce(not_worked, 0)::bigint AS not_worked,
        coalesce(success, 0)::bigint AS success, coalesce(failure, 0)::bigint AS failure,
        coalesce(to_call_back, 0)::bigint AS to_call_back, coalesce(hit_limit, 0)::bigint AS hit_limit,
        coalesce(trying, 0)::bigint AS trying, coalesce(trying_callback, 0)::bigint AS trying_callback,
-       coalesce(cancelled, 0)::bigint AS cancelled, coalesce(effective, 0)::bigint AS effective,
-       coalesce(unsuccessful, 0)::bigint AS unsuccessful, coalesce(attempts, 0)::bigint AS attempts,
-       coalesce(by_machine, 0)::bigint AS by_machine
+       coalesce(cancelled, 0)::bigint AS cancelled, effective::bigint, unsuccessful::bigint,
+       attempts::bigint, by_machine::bigint
   FROM worked JOIN chosen USING (campaign_id)
   LEFT JOIN user_account ON user_account.id = worked.user_id
- WHERE attempts > 0 OR items > 0
  ORDER BY f_norm(chosen.name), chosen.campaign_id, worked.user_id IS NULL, f_norm(user_account.name),
           worked.user_id

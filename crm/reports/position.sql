@@ -1,11 +1,9 @@
 -- UAU-R7: how many attempts have each status, in the period and on the last day of it on which there were any.
-WITH {chosen}, {counted},
-by_status AS (
-    SELECT CASE $7::text WHEN 'item' THEN state::text WHEN 'result' THEN result ELSE situation END AS status,
-           day, sum(n) AS n
-      FROM counted WHERE n > 0 GROUP BY 1, 2
+WITH {chosen}, {counted}, sums AS (
+    SELECT day, {sums} FROM counted GROUP BY day
 )
-SELECT status, sum(n)::bigint AS quantity,
-       coalesce(sum(n) FILTER (WHERE day = (SELECT max(day) FROM by_status)), 0)::bigint AS quantity_last,
-       (SELECT max(day) FROM by_status) AS last_day
-  FROM by_status GROUP BY status ORDER BY quantity DESC, status
+SELECT status, sum(quantity)::bigint AS quantity,
+       coalesce(sum(quantity) FILTER (WHERE day = (SELECT max(day) FROM sums)), 0)::bigint AS quantity_last,
+       (SELECT max(day) FROM sums) AS last_day
+  FROM sums, LATERAL (VALUES {pairs}) AS pair (status, quantity)
+ GROUP BY status HAVING sum(quantity) > 0 ORDER BY quantity DESC, status

@@ -1,7 +1,9 @@
 -- UAU-R6: why attempts that have ended reached no person.
-WITH {chosen}, {counted}
-SELECT chosen.campaign_id, chosen.name AS campaign, counted.situation AS reason, sum(n)::bigint AS quantity
-  FROM counted JOIN chosen USING (campaign_id)
- WHERE counted.situation NOT IN ('completed', 'dialing') AND n > 0
- GROUP BY chosen.campaign_id, chosen.name, counted.situation
+WITH {chosen}, {counted}, sums AS (
+    SELECT campaign_id, {sums} FROM counted GROUP BY campaign_id
+)
+SELECT chosen.campaign_id, chosen.name AS campaign, reason, quantity::bigint
+  FROM sums JOIN chosen USING (campaign_id),
+       LATERAL (VALUES {pairs}) AS pair (reason, quantity)
+ WHERE quantity > 0 AND reason NOT IN ('completed', 'dialing')
  ORDER BY f_norm(chosen.name), chosen.campaign_id, quantity DESC, reason

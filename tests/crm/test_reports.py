@@ -21,7 +21,7 @@ EVERYTHING = ReportFilter(datetime.date(2020, 1, 1), datetime.date(2030, 1, 1))
 STATE_NAMES = {0: "not_worked", 1: "to_call_back", 2: "trying", 3: "trying_callback", 5: "hit_limit", 6: "cancelled"}
 TABLES = (
     "attempt, list_item, list_item_archive, campaign_load, ticket_event, ticket, ticket_status, ticket_type,"
-    " campaign, contact, user_account, report_cell, report_item, report_list, report_item_change,"
+    " campaign, contact, user_account, report_day, report_item, report_list, report_item_change,"
     " report_list_change"
 )
 
@@ -517,14 +517,11 @@ async def test_counting_what_changed_gives_what_counting_everything_gives(db, se
 
 
 async def counts(db) -> tuple:
-    cells = await db.fetch(
-        """
-        SELECT campaign_id, generation, day, user_id, situation, result, state, last, opened, n
-          FROM report_cell WHERE n > 0 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9
-        """
-    )
+    days = await db.fetch("SELECT * FROM report_day WHERE n > 0 ORDER BY day, campaign_id, generation, user_id, last")
     lists = await db.fetch(
         "SELECT * FROM report_list WHERE n <> 0 OR attempted <> 0 ORDER BY campaign_id, generation, state"
     )
-    known = await db.fetch("SELECT item_id, last_attempt, cardinality(cells) FROM report_item ORDER BY item_id")
-    return [tuple(row) for row in cells], [tuple(row) for row in lists], [tuple(row) for row in known]
+    known = await db.fetch(
+        "SELECT item_id, last_attempt, state, cardinality(days) FROM report_item ORDER BY item_id"
+    )
+    return [tuple(row)[1:] for row in days], [tuple(row) for row in lists], [tuple(row) for row in known]
