@@ -120,30 +120,36 @@ PARTS: Mapping[str, str] = {
     "callback": """
         SELECT item.id, 0 AS part, 0 AS tries, item.due_at, item.priority FROM list_item AS item
          WHERE item.campaign_id = $1 AND item.state IN (1, 3) AND item.due_at <= $4 {of}
-           AND (item.callback_owner IS NULL OR item.callback_owner = $5)
-         ORDER BY item.due_at, item.priority, item.id LIMIT $2 + $3 + 1""",
+           AND (item.callback_owner IS NULL OR item.callback_owner = $5::integer)
+         ORDER BY item.due_at, item.priority, item.id LIMIT $2::integer + $3::integer + 1""",
     "not_worked": """
-        SELECT item.id, 1, 0, NULL::timestamptz, item.priority FROM list_item AS item
+        SELECT item.id, 1 AS part, 0 AS tries, NULL::timestamptz AS due_at, item.priority
+          FROM list_item AS item
          WHERE item.campaign_id = $1 AND item.state = 0 {of}
-         ORDER BY item.priority, item.id LIMIT $2 + $3 + 1""",
+         ORDER BY item.priority, item.id LIMIT $2::integer + $3::integer + 1""",
     "trying": """
-        SELECT item.id, 2, item.attempts, item.due_at, item.priority FROM list_item AS item
-         WHERE item.campaign_id = $1 AND item.state = 2 {of}
-         ORDER BY item.attempts, item.due_at, item.priority, item.id LIMIT $2 + $3 + 1""",
+        SELECT item.id, 2 AS part, item.attempts AS tries, item.due_at, item.priority FROM list_item AS item
+         WHERE item.campaign_id = $1 AND item.state = 2 AND item.held_by IS NULL {of}
+         ORDER BY item.attempts, item.due_at, item.priority, item.id LIMIT $2::integer + $3::integer + 1""",
+    "trying_held": """
+        SELECT item.id, 2 AS part, item.attempts AS tries, item.due_at, item.priority FROM list_item AS item
+         WHERE item.campaign_id = $1 AND item.state = 2 AND item.held_by IS NOT NULL {of}
+         ORDER BY item.attempts, item.due_at, item.priority, item.id LIMIT $2::integer + $3::integer + 1""",
     "later": """
-        SELECT item.id, 3, 0, item.due_at, item.priority FROM list_item AS item
+        SELECT item.id, 3 AS part, 0 AS tries, item.due_at, item.priority FROM list_item AS item
          WHERE item.campaign_id = $1 AND item.state IN (1, 3)
-           AND NOT (item.due_at <= $4 AND (item.callback_owner IS NULL OR item.callback_owner = $5)) {of}
-         ORDER BY item.due_at, item.priority, item.id LIMIT $2 + $3 + 1""",
+           AND NOT (item.due_at <= $4 AND (item.callback_owner IS NULL OR item.callback_owner = $5::integer)) {of}
+         ORDER BY item.due_at, item.priority, item.id LIMIT $2::integer + $3::integer + 1""",
     "ended": """
-        SELECT item.id, 4 + item.state, 0, NULL::timestamptz, item.priority FROM list_item AS item
+        SELECT item.id, 4 + item.state AS part, 0 AS tries, NULL::timestamptz AS due_at, item.priority
+          FROM list_item AS item
          WHERE item.campaign_id = $1 AND item.state IN (4, 5, 6) {of}
-         ORDER BY item.state, item.priority, item.id LIMIT $2 + $3 + 1""",
+         ORDER BY item.state, item.priority, item.id LIMIT $2::integer + $3::integer + 1""",
 }
 PARTS_OF: Mapping[State | None, tuple[str, ...]] = {
-    None: ("callback", "not_worked", "trying", "later"),
+    None: ("callback", "not_worked", "trying", "trying_held", "later"),
     State.NOT_WORKED: ("not_worked",),
-    State.TRYING: ("trying",),
+    State.TRYING: ("trying", "trying_held"),
     State.TO_CALL_BACK: ("callback", "later"),
     State.TRYING_CALLBACK: ("callback", "later"),
     State.CONCLUDED: ("ended",),
@@ -174,12 +180,13 @@ async def search(
     ]
     looking = any(asked)
     of = " AND item.contact_id IN (SELECT id FROM found)" if looking else ""
-    of += " AND item.state = $6" if situation is not None else " AND $6::integer IS NULL"
+    of += " AND item.state = $6::integer" if situation is not None else " AND $6::integer IS NULL"
     parts = PARTS_OF[situation] if situation is not None or not looking else tuple(PARTS)
     chosen = " UNION ALL ".join(f"({PARTS[part].replace('{of}', of)})" for part in parts)
     rows = await db.fetch(
         f"""
         WITH {"found AS MATERIALIZED (" + FOUND + ")," if looking else ""}
+        asked AS (SELECT $4::timestamptz, $5::integer),
         chosen AS MATERIALIZED (
             SELECT id, row_number() OVER (ORDER BY part, tries, due_at, priority, id) AS place
               FROM ({chosen}) AS parts
