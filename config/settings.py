@@ -92,6 +92,9 @@ class Settings:
         Path("data"), "a folder, created when missing", lambda p: str(p) not in ("", "/")
     )
     pg_bin: str = setting("", "a folder holding initdb and postgres, or empty to search", lambda _: True)
+    import_folder: str = setting(  # UAU-03
+        "", "a folder whose files can be imported, or empty for imports/inbox in data", lambda _: True
+    )
     history_records_max: int = whole(100_000, 100, 10_000_000, "records waiting for the database")
 
     # Demo
@@ -110,6 +113,9 @@ class Settings:
     language: str = setting("pt_BR", "one of " + ", ".join(LANGUAGES), LANGUAGES.__contains__)
     station_return_seconds: int = whole(10, 1, 300, "seconds an available agent's audio may be away")
     agent_return_seconds: int = whole(60, 1, 3600, "seconds a call waits for an agent's lost audio")
+    item_lease_seconds: int = whole(
+        60, 4, 3600, "seconds until a campaign's person goes back to the list when the agent's desk is gone"
+    )
     desk_events_kept: int = whole(1000, 10, 100_000, "events a client that reconnects can still get")
     toolbar_outbox_max: int = whole(500, 10, 100_000, "messages waiting before a slow reader is dropped")
     frame_bytes_max: int = whole(262_144, 1024, 16_777_216, "bytes")

@@ -42,3 +42,6 @@ CREATE TABLE import (
 );
 CREATE INDEX import_created ON import (created);
 CREATE INDEX import_campaign ON import (campaign_id, created) WHERE campaign_id IS NOT NULL;
+
+ALTER TABLE campaign ADD CONSTRAINT campaign_import_layout_id_fkey
+    FOREIGN KEY (import_layout_id) REFERENCES import_layout (id);
