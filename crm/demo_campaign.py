@@ -1,4 +1,4 @@
-"""A demonstration campaign that is half worked: its script and ticket type, its list, two weeks of attempts."""
+"""A demonstration campaign, half worked: its script and ticket type, its list, two weeks of attempts."""
 
 import datetime
 from collections.abc import Iterator, Sequence
@@ -183,7 +183,7 @@ async def set_up(
 
 
 async def add_filter(connection: asyncpg.Connection) -> int:
-    tree = {"all": [{"field": "phone", "is": "not_empty"}]}
+    tree = {"all": [{"field": "phone", "test": "filled"}]}
     return await connection.fetchval(
         """
         INSERT INTO saved_filter (name, owner, tree)
@@ -442,7 +442,7 @@ async def write_attempts(
 
 
 async def open_tickets(connection: asyncpg.Connection, campaign_id: int, ticket_type: int) -> None:
-    """Whoever was spoken to has a ticket, numbered in the order of its day; the item and its talks name it."""
+    """Whoever was spoken to has a ticket, numbered within its day; the item and its talks name it."""
     await connection.execute(
         """
         WITH spoken AS (
