@@ -138,7 +138,8 @@ PARTS: Mapping[str, str] = {
     "later": """
         SELECT item.id, 3 AS part, 0 AS tries, item.due_at, item.priority FROM list_item AS item
          WHERE item.campaign_id = $1 AND item.state IN (1, 3)
-           AND NOT (item.due_at <= $4 AND (item.callback_owner IS NULL OR item.callback_owner = $5::integer)) {of}
+           AND NOT (item.due_at <= $4
+           AND (item.callback_owner IS NULL OR item.callback_owner = $5::integer)) {of}
          ORDER BY item.due_at, item.priority, item.id LIMIT $2::integer + $3::integer + 1""",
     "ended": """
         SELECT item.id, 4 + item.state AS part, 0 AS tries, NULL::timestamptz AS due_at, item.priority
@@ -190,6 +191,7 @@ async def search(
         chosen AS MATERIALIZED (
             SELECT id, row_number() OVER (ORDER BY part, tries, due_at, priority, id) AS place
               FROM ({chosen}) AS parts
+             WHERE $4::timestamptz IS NOT NULL AND $5::integer IS NOT NULL  -- not every part asks for them
              ORDER BY part, tries, due_at, priority, id LIMIT $2 + 1 OFFSET $3
         )
         {ROW}
