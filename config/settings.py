@@ -114,7 +114,7 @@ class Settings:
     station_return_seconds: int = whole(10, 1, 300, "seconds an available agent's audio may be away")
     agent_return_seconds: int = whole(60, 1, 3600, "seconds a call waits for an agent's lost audio")
     item_lease_seconds: int = whole(
-        60, 4, 3600, "seconds until a campaign's person goes back to the list when the agent's desk is gone"
+        60, 4, 3600, "seconds until a campaign's item leaves an agent whose desk is gone"
     )
     desk_events_kept: int = whole(1000, 10, 100_000, "events a client that reconnects can still get")
     toolbar_outbox_max: int = whole(500, 10, 100_000, "messages waiting before a slow reader is dropped")

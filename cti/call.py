@@ -50,7 +50,7 @@ class Purpose(Protocol):
     def caller_id(self) -> str:
         """The number shown to the customer; empty for the route's."""
 
-    async def about_to_ring(self) -> None:
+    async def about_to_ring(self, call: "Call") -> None:
         """Asked when the agent's own station is up and the customer is rung next; raises Refused."""
 
     def answered(self, call: "Call") -> None: ...

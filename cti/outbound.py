@@ -131,7 +131,7 @@ async def from_desk(floor: "Floor", phones: Phones, call: Call, desk: "Desk", ro
         call.agent_leg = leg
         async with while_up(leg):
             if call.purpose:
-                await call.purpose.about_to_ring()
+                await call.purpose.about_to_ring(call)
             ring, other = ring_far(floor, phones, call, route)
             await phones.engine.play(leg.name, "ringback")
             watch = floor.spawn(pass_on_early_media(phones, ring, leg.name))
