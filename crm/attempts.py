@@ -337,8 +337,8 @@ async def close_left_open(db: Db, now: datetime.datetime) -> int:
         """
         WITH cut AS (
             UPDATE attempt SET situation = 'discarded_cti', ended = $1, cause = 'restart'
-             WHERE situation = 'dialing' AND ended IS NULL AND started < $1
-               AND started > $1 - interval '2 days'
+             WHERE situation = 'dialing' AND ended IS NULL AND started < $1::timestamptz
+               AND started > $1::timestamptz - interval '2 days'
             RETURNING item_id, attempt_number
         )
         UPDATE list_item SET last_situation = 'discarded_cti' FROM cut

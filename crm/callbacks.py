@@ -261,8 +261,7 @@ async def give(db: Db, by: User, from_user_id: int, to_user_id: int | None, camp
     require(by, "run_campaigns")
     async with db.acquire() as connection, connection.transaction():
         campaign = await campaigns.found(connection, campaign_id)
-        if to_user_id is not None or campaign.callback_mode != "agent":
-            await check_owner(connection, campaign, by, to_user_id)
+        await check_owner(connection, campaign, by, to_user_id)
         answer = await connection.execute(
             """
             UPDATE list_item SET callback_owner = $3

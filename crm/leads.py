@@ -66,7 +66,7 @@ async def receive(
     numbers = [normalise(str(each), area_code) for each in phones]
     if not numbers:
         entry.errors["phones"] = "required"
-    elif None in numbers:
+    elif not all(number and number.startswith("+") for number in numbers):
         entry.errors["phones"] = "not_a_phone"
     entry.done()
     if external_id and (known := await by_external_id(db, campaign_id, source, external_id)):
@@ -142,7 +142,7 @@ async def load_of_today(
         """
         SELECT campaign_load.id FROM campaign_load JOIN campaign ON campaign.id = campaign_load.campaign_id
          WHERE campaign_load.campaign_id = $1 AND campaign_load.kind = 'lead'
-           AND campaign_load.generation = campaign.generation AND campaign_load.at > $2 - interval '24 hours'
+           AND campaign_load.generation = campaign.generation AND campaign_load.at > $2::timestamptz - interval '24 hours'
          ORDER BY campaign_load.id DESC LIMIT 1
         """,
         campaign_id,

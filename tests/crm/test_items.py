@@ -14,6 +14,7 @@ from crm.refused import Refused
 from dialer import retry
 from tests.crm.campaigning import MINUTE, NOON, agents, boss, campaign, people, put
 
+ANYBODY = Criteria()
 SECOND = datetime.timedelta(seconds=1)
 
 
@@ -270,9 +271,7 @@ async def test_an_agent_whose_item_went_to_another_is_told_who_has_it(fresh_db, 
     taken = await items.claim_next(fresh_db, winback, team[1], NOON + SECOND * 61)  # swept on the way
     assert (taken.id, taken.held_by) == (item_id, team[1].id)
     with pytest.raises(Refused, match="Agent 2") as refused:
-        await items.finish(
-            fresh_db, team[0], item_id, Next(State.CONCLUDED, "", result=Result.SUCCESS), NOON
-        )
+        await items.finish(fresh_db, team[0], item_id, Next(State.CONCLUDED, "", result=Result.SUCCESS), NOON)
     assert refused.value.code == "held"
     with pytest.raises(Refused, match="Agent 2"):
         await attempts.begin(fresh_db, team[0], item_id, "+5511900000000", NOON)
@@ -377,16 +376,14 @@ async def test_the_limit_of_attempts_ends_an_item(fresh_db, team, winback):
     while item := await items.claim_next(fresh_db, winback, team[0], now):
         attempt = await attempts.without_call(fresh_db, team[0], item.id, Situation.BUSY, now)
         tried = retry.Tried(Situation.BUSY, item.state, attempt.attempt_number, 1)
-        await items.finish(
-            fresh_db, team[0], item.id, retry.after(tried, rules, team[0].id, now), now
-        )
+        await items.finish(fresh_db, team[0], item.id, retry.after(tried, rules, team[0].id, now), now)
         tries += 1
         now += MINUTE
     assert tries == 5
     item = await items.by_id(fresh_db, item_id)
     assert (item.state, item.attempts) == (State.HIT_LIMIT, 5)
     await campaigns.save_step(fresh_db, None, winback.id, "settings", {"attempts_max": 6})
-    assert (await items.claim_next(fresh_db, winback, team[0], datetime.datetime.now(datetime.UTC)))
+    assert await items.claim_next(fresh_db, winback, team[0], datetime.datetime.now(datetime.UTC))
 
 
 async def test_a_browser_that_dies_in_the_last_try_leaves_an_item_out_of_attempts(fresh_db, team, winback):
@@ -410,7 +407,7 @@ async def test_the_list_is_shown_in_the_order_of_dialing_and_found_by_what_is_kn
     overdue = await put(fresh_db, winback, ids[4], state=3, attempts=1, due_at=NOON - MINUTE)
     done = await put(fresh_db, winback, ids[5], state=4, result="success")
 
-    async def shown(criteria=Criteria(), situation=None, page=1, size=50):
+    async def shown(criteria=ANYBODY, situation=None, page=1, size=50):
         found = await items.search(fresh_db, winback, team[0], criteria, situation, NOON, page, size)
         return [row.id for row in found.rows], found.more
 
@@ -463,9 +460,7 @@ async def test_progress_counts_what_a_recount_of_the_rows_counts(fresh_db, team,
     await random_list(fresh_db, winback, team, 80, 3)
     item = await items.claim_next(fresh_db, winback, team[0], NOON)
     await attempts.without_call(fresh_db, team[0], item.id, Situation.COMPLETED, NOON)
-    await items.finish(
-        fresh_db, team[0], item.id, Next(State.CONCLUDED, "", result=Result.SUCCESS), NOON
-    )
+    await items.finish(fresh_db, team[0], item.id, Next(State.CONCLUDED, "", result=Result.SUCCESS), NOON)
     await items.claim_next(fresh_db, winback, team[1], NOON)
     seen = await items.progress(fresh_db, winback, NOON + MINUTE)
     rows = await fresh_db.fetch("SELECT * FROM list_item")
