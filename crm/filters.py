@@ -30,6 +30,7 @@ from crm.users import User, require
 
 Tree = Mapping[str, Any]
 
+GROUP_ORDER = ("customer", "address", "company", "work", "custom")
 DEPTH_MAX = 8
 CONDITIONS_MAX = 100
 VALUES_MAX = 1000  # of "one of"
