@@ -14,6 +14,8 @@ AREA_CODES = frozenset(
     "91 92 93 94 95 96 97 98 99".split()
 )
 LANGUAGES = ("pt_BR", "en")
+SMTP_TLS = ("none", "starttls", "tls")
+EMAIL = re.compile(r"[^\s@<>,;:\"]+@[A-Za-z0-9.-]+", re.ASCII)
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 
 
@@ -107,6 +109,24 @@ class Settings:
     )
     demo_customers: bool = switch(True)
     demo_trunk_port: int = port(5070)  # where the simulated customers answer and call from
+
+    # E-mail
+    smtp_host: str = setting(
+        "",
+        "the host name or IP address of a mail server, or empty to send none",
+        lambda h: h == "" or is_ip(h) or HOST_NAME.fullmatch(h) is not None,
+    )
+    smtp_port: int = whole(587, 1, 65535)
+    smtp_user: str = setting("", "a user name, or empty to send without logging in", lambda _: True)
+    smtp_password: str = setting("", "that user's password", lambda _: True, secret=True)
+    smtp_from: str = setting(
+        "", "the e-mail address mail is sent from", lambda a: a == "" or EMAIL.fullmatch(a) is not None
+    )
+    smtp_tls: str = setting(
+        "starttls",
+        "one of " + ", ".join(SMTP_TLS) + "; tls is encrypted from the start",
+        SMTP_TLS.__contains__,
+    )
 
     # The floor
     local_area_code: str = setting("11", "a Brazilian area code such as 11", AREA_CODES.__contains__)

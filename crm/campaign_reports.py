@@ -104,9 +104,7 @@ REPORTS = {
             ("date", "time", "customer", "document", "attempt_number", "state", "situation"),
             lists=True,
         ),
-        Report(
-            "r4", ("campaigns", "last", *PERIOD, "reference", "agent"), tuple(SUMMARY), ("by_machine",)
-        ),
+        Report("r4", ("campaigns", "last", *PERIOD, "reference", "agent"), tuple(SUMMARY), ("by_machine",)),
         Report(
             "r5",
             ("campaigns", "last", *PERIOD, "reference", "agent", "customer"),
@@ -414,9 +412,7 @@ async def attempts(db: Db, filter: ReportFilter, counted: Behind, limit: int, of
     return Found(rows, count, days=tuple(days))
 
 
-async def by_day(
-    db: Db, filter: ReportFilter, counted: Behind
-) -> list[tuple[datetime.date, int]] | None:
+async def by_day(db: Db, filter: ReportFilter, counted: Behind) -> list[tuple[datetime.date, int]] | None:
     """How many attempts each day has, newest first; None when they have to be counted one by one."""
     narrowed = [
         None if (states := both(filter.states, counted.states)) is None else states_of(states),
@@ -667,7 +663,11 @@ EVENTS = {
         SELECT attempt.id, attempt.started, ticket.{column} AS at
           FROM ticket JOIN attempt ON attempt.ticket_id = ticket.id
          WHERE ticket.{column} >= {{from_}} AND ticket.{column} < {{until}}"""
-        for name, column in (("ticket", "opened"), ("ticket_update", "updated"), ("ticket_conclusion", "closed"))
+        for name, column in (
+            ("ticket", "opened"),
+            ("ticket_update", "updated"),
+            ("ticket_conclusion", "closed"),
+        )
     },
 }
 

@@ -18,7 +18,14 @@ from crm.db import connect
 DAYS = [datetime.date(2026, 10, 28) + datetime.timedelta(days=n) for n in range(8)]  # over a month's end
 FIRST, LAST_DAY = DAYS[0], DAYS[-1]
 EVERYTHING = ReportFilter(datetime.date(2020, 1, 1), datetime.date(2030, 1, 1))
-STATE_NAMES = {0: "not_worked", 1: "to_call_back", 2: "trying", 3: "trying_callback", 5: "hit_limit", 6: "cancelled"}
+STATE_NAMES = {
+    0: "not_worked",
+    1: "to_call_back",
+    2: "trying",
+    3: "trying_callback",
+    5: "hit_limit",
+    6: "cancelled",
+}
 TABLES = (
     "attempt, list_item, list_item_archive, campaign_load, ticket_event, ticket, ticket_status, ticket_type,"
     " campaign, contact, user_account, report_day, report_item, report_list, report_item_change,"
@@ -48,7 +55,8 @@ class History:
             await db.execute("SELECT ensure_attempt_partition($1::text::date)", month)
         self.agents = [
             await db.fetchval(
-                "INSERT INTO user_account (login, name, role, password) VALUES ($1, $2, 'agent', 'x') RETURNING id",
+                "INSERT INTO user_account (login, name, role, password)"
+                " VALUES ($1, $2, 'agent', 'x') RETURNING id",
                 f"a{n}",
                 name,
             )
@@ -56,7 +64,8 @@ class History:
         ]
         self.contacts = [
             await db.fetchval(
-                "INSERT INTO contact (name, company, document, external_code) VALUES ($1, $2, $3, $4) RETURNING id",
+                "INSERT INTO contact (name, company, document, external_code)"
+                " VALUES ($1, $2, $3, $4) RETURNING id",
                 self.random.choice(("João Silva", "Maria da Silva", "Padaria 100%", "Silvana Souza")),
                 self.random.choice(("", "Silva & Filhos")),
                 f"{n:011}",
@@ -92,7 +101,8 @@ class History:
 
     async def item(self):
         return await self.db.fetchrow(
-            "SELECT id, campaign_id, contact_id, generation, attempts FROM list_item ORDER BY id OFFSET $1 LIMIT 1",
+            "SELECT id, campaign_id, contact_id, generation, attempts FROM list_item"
+            " ORDER BY id OFFSET $1 LIMIT 1",
             self.random.randrange(12),
         )
 
@@ -105,8 +115,8 @@ class History:
         result = self.random.choice((None, None, "success", "failure", "callback"))
         await self.db.execute(
             """
-            INSERT INTO attempt (campaign_id, generation, item_id, contact_id, user_id, attempt_number, number,
-                                 started, situation, result, ticket_id, callback_at, talk_seconds)
+            INSERT INTO attempt (campaign_id, generation, item_id, contact_id, user_id, attempt_number,
+                                 number, started, situation, result, ticket_id, callback_at, talk_seconds)
             VALUES ($1, $2, $3, $4, $5, $6, '+5511987654321', $7, $8, $9, $10, $11, 12.5)
             """,
             item["campaign_id"], item["generation"], item["id"], item["contact_id"],
@@ -125,7 +135,8 @@ class History:
         opened = self.moment()
         return await self.db.fetchval(
             """
-            INSERT INTO ticket (protocol, type_id, status_id, contact_id, campaign_id, item_id, opened, updated, closed)
+            INSERT INTO ticket (protocol, type_id, status_id, contact_id, campaign_id, item_id, opened,
+                                updated, closed)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id
             """,
             f"20261101-{self.serial:06}", self.type, self.status, item["contact_id"], item["campaign_id"],
@@ -160,7 +171,8 @@ class History:
 
     async def change_ticket(self) -> None:
         await self.db.execute(
-            "UPDATE ticket SET updated = $2, closed = $3 WHERE id = (SELECT id FROM ticket ORDER BY id OFFSET $1 LIMIT 1)",
+            "UPDATE ticket SET updated = $2, closed = $3"
+            " WHERE id = (SELECT id FROM ticket ORDER BY id OFFSET $1 LIMIT 1)",
             self.random.randrange(5),
             self.moment(),
             self.random.choice((None, self.moment())),
@@ -182,7 +194,9 @@ class History:
         """The list is discarded into the archive; attempts stay, and count no more."""
         campaign = self.random.choice(self.campaigns)
         async with self.db.acquire() as connection, connection.transaction():
-            await connection.execute("UPDATE campaign SET generation = generation + 1 WHERE id = $1", campaign)
+            await connection.execute(
+                "UPDATE campaign SET generation = generation + 1 WHERE id = $1", campaign
+            )
             await connection.execute(
                 """
                 WITH gone AS (DELETE FROM list_item WHERE campaign_id = $1 RETURNING *)
@@ -218,7 +232,9 @@ class Raw:
         self.contacts = {c["id"]: c for c in tables["contact"]}
         self.names = {u["id"]: u["name"] for u in tables["user_account"]}
         self.items = {
-            i["id"]: i for i in tables["list_item"] if i["generation"] == self.campaigns[i["campaign_id"]]["generation"]
+            i["id"]: i
+            for i in tables["list_item"]
+            if i["generation"] == self.campaigns[i["campaign_id"]]["generation"]
         }
         self.attempts = [a for a in tables["attempt"] if a["item_id"] in self.items]
         self.first_load = {}
@@ -379,7 +395,9 @@ async def compare(db, asked: ReportFilter) -> None:
             case "r2" | "r4":
                 same_numbers(report, recount_summary(raw, filter), found, "campaign_id")
             case "r6":
-                assert {(r["campaign_id"], r["reason"]): r["quantity"] for r in found.rows} == recount_r6(raw, filter)
+                assert {(r["campaign_id"], r["reason"]): r["quantity"] for r in found.rows} == recount_r6(
+                    raw, filter
+                )
             case "r7":
                 whole, last = recount_r7(raw, filter)
                 assert {r["status"]: r["quantity"] for r in found.rows} == whole
@@ -439,7 +457,9 @@ def same_list(raw: Raw, report, filter: ReportFilter, found) -> None:
             "ticket": ticket.get("protocol", ""),
             "state": raw.state(attempt["item_id"]),
         }
-        facts |= {name: attempt[name] for name in ("situation", "result", "attempt_number", "started", "answered")}
+        facts |= {
+            name: attempt[name] for name in ("situation", "result", "attempt_number", "started", "answered")
+        }
         facts |= {name: attempt[name] for name in ("talk_seconds", "handle_seconds")}
         assert {name: row[name] for name in facts} == facts
 
@@ -490,7 +510,9 @@ asked_for = st.builds(
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 2**32), steps=st.integers(0, 60), asked=st.lists(asked_for, min_size=1, max_size=3))
+@given(
+    seed=st.integers(0, 2**32), steps=st.integers(0, 60), asked=st.lists(asked_for, min_size=1, max_size=3)
+)
 def test_every_number_equals_a_recount_of_the_attempts(database_url, seed, steps, asked):
     async def scene() -> None:
         db = await connect(database_url)
@@ -517,7 +539,9 @@ async def test_counting_what_changed_gives_what_counting_everything_gives(db, se
 
 
 async def counts(db) -> tuple:
-    days = await db.fetch("SELECT * FROM report_day WHERE n > 0 ORDER BY day, campaign_id, generation, user_id, last")
+    days = await db.fetch(
+        "SELECT * FROM report_day WHERE n > 0 ORDER BY day, campaign_id, generation, user_id, last"
+    )
     lists = await db.fetch(
         "SELECT * FROM report_list WHERE n <> 0 OR attempted <> 0 ORDER BY campaign_id, generation, state"
     )
