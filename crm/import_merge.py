@@ -119,12 +119,12 @@ KNOWN_BY_PHONE = """
 """
 BLOCKED = """
     WITH struck AS MATERIALIZED (
-             SELECT DISTINCT stage.line FROM stage CROSS JOIN unnest(phones) AS number
-               JOIN blocked_number ON blocked_number.number = number
+             SELECT DISTINCT stage.line FROM stage CROSS JOIN unnest(phones) AS given (number)
+               JOIN blocked_number ON blocked_number.number = given.number
                 AND (blocked_number.campaign_id IS NULL OR blocked_number.campaign_id = $1)),
          out AS (INSERT INTO unlisted (line)
                  SELECT stage.line FROM stage JOIN struck ON struck.line = stage.line
-                  WHERE NOT EXISTS (SELECT FROM unnest(phones) AS number WHERE NOT is_blocked(number, $1))
+                  WHERE NOT EXISTS (SELECT FROM unnest(phones) AS given (number) WHERE NOT is_blocked(given.number, $1))
                  RETURNING line)
     INSERT INTO verdict (line, reason, value) SELECT line, 'blocked', '' FROM out
 """

@@ -17,7 +17,7 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import asyncpg
 
@@ -26,7 +26,7 @@ from crm import audit, campaigns, custom_fields, import_layouts, import_merge
 from crm.campaigns import Campaign
 from crm.child import before_exec
 from crm.db import Db
-from crm.entry import TRUE, missing, refuse
+from crm.entry import TRUE, missing
 from crm.exports import harmless
 from crm.form import Field
 from crm.import_layouts import ImportLayout
@@ -186,8 +186,17 @@ def checked_options(values: Mapping[str, Any], targets: Sequence[str], area_code
         errors["wrong_document"] = "not_an_option"
     if any(key not in targets for key in answer["matches"]):
         errors["matches"] = "not_in_the_file"
-    refuse(errors)
+    if errors:
+        refuse_plan(errors)
     return answer
+
+
+def refuse_plan(errors: Mapping[str, str]) -> NoReturn:
+    """By field the key of a message: crm.entry.MESSAGES, or PROBLEMS of webui/imports/said.py."""
+    what = ", ".join(f"{field} ({key})" for field, key in errors.items())
+    raise Refused(
+        "This file cannot be imported so: {what}.", code="form", details={"errors": dict(errors)}, what=what
+    )
 
 
 def usual_matches(targets: Sequence[str]) -> list[str]:
@@ -364,7 +373,7 @@ class Imports:
         fields = await self.fields()
         checked = checked_options(options, targets, self.area_code)
         if problem := wrong_plan(targets, fields, checked["phone_required"]):
-            refuse({"columns": problem})
+            refuse_plan({"columns": problem})
         columns = columns_of(one.preview, targets)
         async with self.db.acquire() as connection, connection.transaction():
             layout_id = one.layout_id
@@ -417,7 +426,7 @@ class Imports:
             )
         targets = [column["target"] for column in one.columns]
         if problem := wrong_plan(targets, await self.fields(), one.options["phone_required"]):
-            refuse({"columns": problem})
+            refuse_plan({"columns": problem})
         async with self.db.acquire() as connection, connection.transaction():
             started = await connection.fetchval(
                 """
@@ -457,7 +466,7 @@ class Imports:
         for ending in ("file", "report"):
             self._path(f"{import_id}.{ending}").unlink(missing_ok=True)
 
-    async def follow(self, import_id: int) -> AsyncIterator[Progress]:
+    async def follow(self, import_id: int) -> AsyncGenerator[Progress, None]:
         """What is known now, then every change until the import has ended."""
         while True:
             news = self._news.setdefault(import_id, asyncio.Event())
