@@ -486,7 +486,7 @@ def day(entry: Entry, field: str) -> datetime.date | None:
 
 
 def settings(entry: Entry) -> dict[str, Any]:
-    """UAU-21 … UAU-27, the limits of attempts, the retry rules, and the way out."""
+    """UAU-21 … UAU-27, who works it, the limits of attempts, the retry rules, and the way out."""
     answer: dict[str, Any] = {
         "validate_list": validation(entry, "validate_list"),
         "validate_dial": validation(entry, "validate_dial"),
@@ -504,6 +504,8 @@ def settings(entry: Entry) -> dict[str, Any]:
         "retry": retry(entry),
         "route_id": entry.reference("route_id"),
         "caller_id": caller_id(entry),
+        "agents": entry.references("agents"),
+        "groups": entry.references("groups"),
     }
     if (answer["validate_list"] or answer["validate_dial"]) and not answer["validation_inputs"]:
         entry.errors.setdefault("validation_inputs", "required")

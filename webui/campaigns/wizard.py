@@ -97,9 +97,6 @@ async def save(request: web.Request) -> web.Response:
     campaign, step, sent = await find(request), request.match_info["step"], await request.post()
     go = str(sent.get("go", ""))
     try:
-        if step == "settings":
-            members = {name: several(sent, name) for name in ("agents", "groups")}
-            await campaigns.save_step(db, by, campaign.id, "conclusion", members)
         if step != "conclusion":
             campaign = await campaigns.save_step(db, by, campaign.id, step, facts(step, sent))
         if go == "activate":
@@ -338,6 +335,7 @@ def facts(step: str, sent: MultiMapping[Any]) -> dict[str, Any]:
         if "defines_hours" not in sent:
             values |= {"permanent": "1", "hours_preset": "24h"}
     if step == "settings":
+        values |= {name: several(sent, name) for name in ("agents", "groups")}
         more = str(sent.get("company_types_more", "")).split(",")
         values["company_types"] = [*several(sent, "company_types"), *more]
         values["retry"] = {each: str(sent.get(f"retry.{each}", "")) for each in RETRIED}
@@ -375,7 +373,7 @@ def chosen_of(campaign: Campaign) -> Chosen:
         "groups": [str(id) for id in campaign.groups],
         "company_types": campaign.company_types,
         "validation_inputs": campaign.validation_inputs,
-        "hour": cells(campaign.hours) if campaign.hours_preset == hours.CUSTOM else [],
+        "hour": cells(campaign.hours if campaign.hours_preset == hours.CUSTOM else windows.USUAL),
     }
 
 
