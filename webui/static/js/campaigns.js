@@ -49,11 +49,13 @@ function hours(box) {
 
   // Dragging ticks, or clears, what the pointer passes over: whichever the first cell became.
   let painting = null;
+  let pressed = false; // by a mouse or pen, whose click comes after
   grid.addEventListener("pointerdown", (event) => {
     const input = event.target.closest("td label")?.querySelector("input");
     if (!input || event.button !== 0 || event.pointerType === "touch") return;
     event.preventDefault();
     painting = !input.checked;
+    pressed = true;
     tick(input, painting);
     stand(input, true);
   });
@@ -61,9 +63,9 @@ function hours(box) {
     const input = painting === null ? null : event.target.closest("td label")?.querySelector("input");
     if (input) tick(input, painting);
   });
-  addEventListener("pointerup", () => { painting = null; });
+  addEventListener("pointerup", () => { painting = null; setTimeout(() => { pressed = false; }); });
   grid.addEventListener("click", (event) => {
-    if (event.target.closest("td label") && event.detail > 0 && event.pointerType !== "touch") event.preventDefault(); // the press did it
+    if (pressed && event.target.closest("td label")) event.preventDefault(); // the press did it
   });
 
   // A day's or an hour's name ticks the whole of it, or clears it when it is full.
