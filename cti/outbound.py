@@ -151,7 +151,8 @@ async def from_desk(floor: "Floor", phones: Phones, call: Call, desk: "Desk", ro
                     at.established(call)
             queue = desk.own_queue()
             record = call.direction == "outbound" and bool(queue and queue.record)
-            call.end(floor.now(), Result.ANSWERED, await talk(phones, call, record))
+            cause = await talk(phones, call, record)
+            call.end(floor.now(), Result.ANSWERED, cause)
     except LegOver as gone:
         call.end(floor.now(), Result.ANSWERED if call.answered else Result.NO_ANSWER, gone.cause)
     except Unreached as nobody:
@@ -238,7 +239,8 @@ async def phone_dials(floor: "Floor", phones: Phones, call: Call, caller: SipLeg
             if own:
                 own.established(call)
             queue = own.own_queue() if own else None
-            call.end(floor.now(), Result.ANSWERED, await talk(phones, call, bool(queue and queue.record)))
+            cause = await talk(phones, call, bool(queue and queue.record))
+            call.end(floor.now(), Result.ANSWERED, cause)
     except LegOver as gone:
         call.end(floor.now(), Result.ANSWERED if call.answered else Result.NO_ANSWER, gone.cause)
     except Unreached as nobody:
