@@ -254,7 +254,8 @@ def document_of(text: str) -> str:
 
     ValueError when check digits are wrong.
     """
-    compact = POINT_ZERO.sub("", text).translate(NOT_COMPACT).upper()
+    text = POINT_ZERO.sub("", text)
+    compact = text.translate(NOT_COMPACT).upper()
     if not compact.strip("0"):
         return ""
     if compact.isascii() and compact.isdigit():
@@ -374,10 +375,10 @@ GUESSES: tuple[tuple[str, str], ...] = (
     (r"(.* )?(fones?|telefones?|tel|celular|cel|phone|whats|whatsapp|zap|mobile)\d*( .*)?", "phone"),
     (r"contato \d", "phone"),
     (r"(.* )?(cpf|cnpj|cgc)( .*)?|documento|doc|document", "document"),
+    (r"(cod|codigo|code|id|matricula|contrato|external code|chave)( .*)?|cliente id", "external_code"),
     (r"(.* )?(razao social|empresa|fantasia|company)( .*)?", "company"),
     (r"(.* )?(nome|name|cliente|titular|devedor|sobrenome|customer)( .*)?|contato", "name"),
     (r"(tipo|kind)( (de )?(pessoa|cliente))?|pf pj|natureza", "kind"),
-    (r"(cod|codigo|code|id|matricula|contrato|external code|chave)( .*)?|cliente id", "external_code"),
     (r"obs|observac(ao|oes)|nota|notas|notes|comentario|comentarios", "notes"),
     (r"logradouro|rua|endereco|avenida|street|address", "address.street"),
     (r"numero|num|nro|no|n", "address.number"),

@@ -5,6 +5,7 @@ Files come from anywhere and say little about themselves, so all of this runs in
 """
 
 import codecs
+import contextlib
 import csv
 import datetime
 import math
@@ -285,7 +286,7 @@ def walk(path: Path, encoding: str) -> tuple[int, bytes | None]:
             try:
                 text = decoder.decode(piece)
             except UnicodeDecodeError as e:
-                if encoding == "utf-8-sig" and not ascii_so_far:
+                if encoding == "utf-8-sig" and not (ascii_so_far and e.object[: e.start].isascii()):
                     decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
                     text = decoder.decode(piece)
                 else:
@@ -335,14 +336,22 @@ def delimiter_of(lines: Sequence[str]) -> str:
         return said[1]
     best, found = 0.0, DELIMITERS[0]
     for delimiter in DELIMITERS:
-        widths = [len(row) for row in csv.reader(lines, delimiter=delimiter) if any(row)]
+        widths = [len(row) for row in cut(lines, delimiter) if any(row)]
         width, times = Counter(widths).most_common(1)[0] if widths else (0, 0)
         share = times / (len(widths) or 1)
         if width > 1 and (share >= 0.95 and widths[0] == width):
             return delimiter
-        if width > 1 and share >= 0.6 and share > best:
+        if width > 1 and widths[0] > 1 and share >= 0.6 and share > best:
             best, found = share, delimiter
     return found
+
+
+def cut(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+    """The lines as rows, up to the first that cannot be one."""
+    rows: list[list[str]] = []
+    with contextlib.suppress(csv.Error):
+        rows.extend(csv.reader(lines, delimiter=delimiter))
+    return rows
 
 
 def csv_rows(path: Path, reading: Reading) -> Iterator[tuple[int, list[str]]]:
@@ -356,7 +365,7 @@ def csv_rows(path: Path, reading: Reading) -> Iterator[tuple[int, list[str]]]:
                 line, before = before + 1, reader.line_num
                 if before - line > RECORD_LINES_MAX:
                     raise open_quote(line)
-                if any(row) and not (line == 1 and len(row) <= 2 and row[0].startswith("sep=")):
+                if "".join(row).strip() and not (line == 1 and len(row) <= 2 and row[0].startswith("sep=")):
                     yield line, row
         except csv.Error as e:
             raise open_quote(before + 1) from e
@@ -416,7 +425,7 @@ def sheet_height(path: Path, name: str) -> int:
 def sheet_rows(path: Path, name: str) -> Iterator[tuple[int, list[str]]]:
     for line, row in enumerate(sheet(path, name).iter_rows(), 1):
         cells = [cell if type(cell) is str else text_of(cell) for cell in row]
-        if any(cells):
+        if "".join(cells).strip():
             yield line, cells
 
 

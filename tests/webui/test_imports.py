@@ -27,7 +27,7 @@ async def site(fresh_db, tmp_path):
 
 async def sent(reader, content, name="people.csv", csrf=None, campaign_id="", secret_last=False):
     """Status, page, and where it leads."""
-    form = aiohttp.FormData(default_to_multipart=True)
+    form = aiohttp.FormData(default_to_multipart=True, quote_fields=False)
     fields = [("csrf", reader.csrf if csrf is None else csrf), ("campaign_id", str(campaign_id))]
     for field, value in () if secret_last else fields:
         form.add_field(field, value)
