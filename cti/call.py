@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -49,6 +50,10 @@ class Purpose(Protocol):
     @property
     def caller_id(self) -> str:
         """The number shown to the customer; empty for the route's."""
+
+    @property
+    def answers(self) -> Mapping[str, str]:
+        """What was typed into the form of an earlier call for the same."""
 
     async def about_to_ring(self, call: "Call") -> None:
         """Asked when the agent's own station is up and the customer is rung next; raises Refused."""

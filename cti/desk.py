@@ -146,6 +146,8 @@ class Desk:
         layout, mandatory = self._layout_for(call)
         if layout:
             self.form = Form(call, layout, mandatory)
+            if call.purpose:
+                self.form.answers = known_answers(layout, dict(call.purpose.answers))
             self.floor.history.put(self._draft())
             self.show("FormOpened", form=self.form.view())
 

@@ -436,7 +436,7 @@ class OneToOne:
         form = desk.form
         if form and form.status != "saved" and work.call and form.call is work.call:
             if form.call.state == CallState.ENDED:
-                work.draft |= {f"a.{key}": answer for key, answer in form.answers.items()}
+                work.answers = dict(form.answers)
                 desk.drop_form(form.call.id)
 
     def answered(self, desk: Desk, work: Work, call: Call) -> None:
@@ -797,6 +797,7 @@ class Errand:
         self.campaign_id, self.campaign = work.campaign.id, work.campaign.name
         self.item_id, self.contact_id = work.item.id, work.contact.id
         self.layout_id, self.caller_id = work.campaign.layout_id, work.campaign.caller_id
+        self.answers = dict(work.answers)
 
     async def about_to_ring(self, call: Call) -> None:
         """The agent's own phone may have rung for a while: every rule is asked again, and the try counted."""

@@ -72,7 +72,8 @@ class Work:
     ticket_id: int | None = None
     protocol: str = ""
     chosen: Outcome | None = None  # said while the call goes on
-    draft: dict[str, str] = field(default_factory=dict)  # what is typed
+    draft: dict[str, str] = field(default_factory=dict)  # what is typed in the window
+    answers: dict[str, str] = field(default_factory=dict)  # of the form of a call that is made again
     away: bool = False  # the lease ended while no screen was there
 
     @property
