@@ -142,7 +142,8 @@ async def load_of_today(
         """
         SELECT campaign_load.id FROM campaign_load JOIN campaign ON campaign.id = campaign_load.campaign_id
          WHERE campaign_load.campaign_id = $1 AND campaign_load.kind = 'lead'
-           AND campaign_load.generation = campaign.generation AND campaign_load.at > $2::timestamptz - interval '24 hours'
+           AND campaign_load.generation = campaign.generation
+           AND campaign_load.at > $2::timestamptz - interval '24 hours'
          ORDER BY campaign_load.id DESC LIMIT 1
         """,
         campaign_id,

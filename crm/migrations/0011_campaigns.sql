@@ -114,9 +114,8 @@ CREATE INDEX list_item_retry ON list_item (campaign_id, attempts, due_at, priori
     WHERE state = 2 AND held_by IS NULL;
 CREATE INDEX list_item_deferred ON list_item (campaign_id, due_at)
     WHERE state = 0 AND due_at IS NOT NULL AND held_by IS NULL;
--- An agent holds one item at most.
+-- An agent holds one item at most. held_until is in no index, so that renewing a lease touches none.
 CREATE UNIQUE INDEX list_item_held_by ON list_item (held_by) WHERE held_by IS NOT NULL;
-CREATE INDEX list_item_held_until ON list_item (held_until) WHERE held_by IS NOT NULL;
 CREATE INDEX list_item_state ON list_item (campaign_id, state, priority, id);
 CREATE INDEX list_item_contact ON list_item (contact_id);
 

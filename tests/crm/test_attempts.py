@@ -1,4 +1,4 @@
-"""Attempts and callbacks: what counts as a try, what is refused at the moment of dialing, whose promise it is."""
+"""Attempts and callbacks: what counts as a try, what is refused at the moment of dialing, whose it is."""
 
 import asyncio
 import datetime
