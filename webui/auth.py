@@ -12,6 +12,7 @@ secret.
 
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 COOKIE = "ramal_session"
 OPEN = ("/healthz", "/login", "/favicon.ico", "/sip")  # /sip logs in with SIP's own digest
+LEADS = re.compile(r"/api/campaigns/[0-9]{1,9}/leads")  # all that a program may send
 SESSION_OVER = 4401  # close code of a WebSocket whose session ended
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 OURSELVES = ("same-origin", "none")  # "none" is the reader's own doing: typed, bookmarked
@@ -153,7 +155,9 @@ def token_of_programs(settings: Settings) -> str:
 
 
 def program(request: web.Request) -> bool:
-    """Does a program ask with the token, for what programs may read?"""
+    """Does a program ask with the token, for what programs may read, or send what they may send?"""
     kind, _, sent = request.headers.get("Authorization", "").partition(" ")
     readable = request.method == "GET" and (request.path == "/metrics" or request.path.startswith("/api/"))
-    return readable and kind == "Bearer" and hmac.compare_digest(sent.encode(), request.app[TOKEN].encode())
+    sendable = request.method == "POST" and LEADS.fullmatch(request.path) is not None
+    ours = hmac.compare_digest(sent.encode(), request.app[TOKEN].encode())
+    return (readable or sendable) and kind == "Bearer" and ours

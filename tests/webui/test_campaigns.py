@@ -21,6 +21,7 @@ from tests.waiting import until
 from tests.webui.site import serving
 from webui.campaigns.feed import Feed
 from webui.campaigns.hours import CELLS, cells, in_words, spans, within
+from webui.page import TOKEN
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 FIRST = {"name": "Renovação", "source": "filter", "filter_id": "", "go": "next"}
@@ -736,3 +737,52 @@ async def test_a_feed_asks_once_for_all_its_watchers_and_goes_on_when_the_databa
     await feed.leave(first)
     await feed.leave(second)
     assert not feed.watched
+
+
+# -- leads ----------------------------------------------------------------------------------------------------
+
+
+LEAD = {"name": "Mariana Alves", "phones": ["11 98765-4321"], "source": "site", "external_id": "L-1"}
+
+
+async def sent(site, made, lead, token=None) -> tuple[int, dict]:
+    headers = {"Authorization": f"Bearer {token or site.app[TOKEN]}"}
+    async with aiohttp.ClientSession(site.url, headers=headers) as program:
+        async with program.post(f"/api/campaigns/{made}/leads", json=lead) as answer:
+            return answer.status, await answer.json() if answer.content_type == "application/json" else {}
+
+
+async def test_a_lead_of_another_system_is_on_the_list_once_and_shown(site):
+    made = await campaign(site.db, site.team, source="leads", **ALWAYS)
+    status, first = await sent(site, made.id, LEAD)
+    assert status == 201 and first["item_id"]
+    assert (await sent(site, made.id, LEAD)) == (201, first)
+    assert await site.db.fetchval("SELECT count(*) FROM list_item") == 1
+    page = (await site.boss.get(f"/campaigns/{made.id}/list"))[1]
+    assert "Mariana Alves" in page and "L-1" in page and f"/api/campaigns/{made.id}/leads" in page
+
+
+@pytest.mark.parametrize(
+    "lead, status",
+    [
+        (LEAD | {"phones": []}, 422),
+        (LEAD | {"phones": ["190"]}, 422),
+        (LEAD | {"name": ""}, 422),
+        (LEAD | {"phones": "11987654321"}, 400),
+        (LEAD | {"name": 7}, 400),
+        (LEAD | {"priority": "high"}, 400),
+        ([LEAD], 400),
+        ("lead", 400),
+    ],
+)
+async def test_what_is_no_lead_is_refused_and_leaves_nothing(site, lead, status):
+    made = await campaign(site.db, site.team, source="leads", **ALWAYS)
+    assert (await sent(site, made.id, lead))[0] == status
+    assert await site.db.fetchval("SELECT count(*) FROM contact") == 0
+
+
+async def test_leads_need_the_token_and_a_campaign_that_takes_them(site, running):
+    assert (await sent(site, running.id, LEAD, "wrong"))[0] == 401
+    assert (await sent(site, running.id, LEAD))[0] == 422  # its people come from a filter
+    assert (await sent(site, 999, LEAD))[0] == 404
+    assert await site.db.fetchval("SELECT count(*) FROM contact") == 0

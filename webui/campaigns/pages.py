@@ -10,7 +10,7 @@ from crm import campaign_counts, campaigns
 from crm.refused import Refused
 from webui.address import Address, last_page
 from webui.auth import require
-from webui.campaigns import callbacks, held, items, recording, said, watch, wizard
+from webui.campaigns import callbacks, held, items, leads, recording, said, watch, wizard
 from webui.campaigns.find import find
 from webui.page import DB, render, words
 from webui.sent import errors
@@ -100,4 +100,5 @@ routes = [
     *items.routes,
     *held.routes,
     *callbacks.routes,
+    *leads.routes,
 ]

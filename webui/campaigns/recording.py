@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import aiohttp
 from aiohttp import web
 
-from crm import campaign_counts, filters, lists
+from crm import campaign_counts, filters, leads, lists
 from crm.campaigns import Campaign
 from crm.db import AWAY
 from crm.lists import Load
@@ -133,6 +133,7 @@ async def draw(request: web.Request, campaign: Campaign, wrong: str = "", kind: 
         page=address.page,
         last=-(-(shown.new + shown.listed + shown.blocked + shown.rejected) // PER_PAGE) if shown else 1,
         loads=await lists.loads(db, campaign.id),
+        leads=await leads.of_campaign(db, campaign.id, PER_PAGE) if campaign.source == "leads" else None,
         **about(request, campaign),
     )
 

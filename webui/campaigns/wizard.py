@@ -164,7 +164,7 @@ async def draw(
         action=f"/campaigns/{campaign.id}/{step}" if campaign else "/campaigns/new",
         step=step,
         steps=[(code, _(word)) for code, word in STEPS.items()],
-        done=set(list(STEPS)[: list(STEPS).index(step)]) if campaign is None else set(STEPS),
+        done=await done(request, campaign),
         values=values,
         chosen=chosen,
         errors=wrong or {},
@@ -172,6 +172,14 @@ async def draw(
         states=says.states(request),
         **await more(request, campaign, values, chosen),
     )
+
+
+async def done(request: web.Request, campaign: Campaign | None) -> set[str]:
+    """The steps in which nothing is missing."""
+    if campaign is None:
+        return set()
+    missing = await campaigns.hindrances(request.app[DB], campaign) if campaign.status == "draft" else []
+    return set(STEPS) - {STEP_OF.get(each.rule, "settings") for each in missing}
 
 
 # -- What each step shows ------------------------------------------------------------------------------------
