@@ -229,14 +229,19 @@ def check_open(campaign: Campaign, now: datetime.datetime) -> None:
         )
     if not is_open(campaign, now):
         opens = opens_at(campaign, now)
+        if opens is None:
+            raise Refused(
+                "The campaign {name} does not call at this hour.",
+                code="campaign_closed",
+                details={"opens_at": None},
+                name=campaign.name,
+            )
         raise Refused(
-            "The campaign {name} does not call at this hour; it opens {time}."
-            if opens
-            else "The campaign {name} does not call at this hour.",
+            "The campaign {name} does not call at this hour; it opens {time}.",
             code="campaign_closed",
-            details={"opens_at": opens.isoformat() if opens else None},
+            details={"opens_at": opens.isoformat()},
             name=campaign.name,
-            time=f"{opens:%Y-%m-%d %H:%M}" if opens else "",
+            time=f"{opens:%Y-%m-%d %H:%M}",
         )
 
 

@@ -739,7 +739,7 @@ async def test_a_feed_asks_once_for_all_its_watchers_and_goes_on_when_the_databa
     assert not feed.watched
 
 
-# -- leads ----------------------------------------------------------------------------------------------------
+# -- leads ---------------------------------------------------------------------------------------------------
 
 
 LEAD = {"name": "Mariana Alves", "phones": ["11 98765-4321"], "source": "site", "external_id": "L-1"}

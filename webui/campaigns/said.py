@@ -72,6 +72,21 @@ RESULTS: Mapping[str, Badge] = MappingProxyType(
         "callback": ("busy", "clock", N_("Callback")),
     }
 )
+NAMED = (  # what sentences of the records name as it is, and no table here says
+    N_("draft"),
+    N_("active"),
+    N_("paused"),
+    N_("ended"),
+    N_("success"),
+    N_("failure"),
+    N_("Hit limit"),
+    N_("Invalid number"),
+    N_("Failed"),
+    N_("Discarded by CTI"),
+    N_("Discarded by customer"),
+    N_("Blocked (blacklist)"),
+    N_("Not dialed"),
+)
 SOURCES: Mapping[str, Meaning] = MappingProxyType(
     {
         "filter": (N_("Saved filter"), N_("Customers who are already here, found by a saved filter.")),
