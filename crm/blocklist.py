@@ -2,18 +2,16 @@
 
 import asyncio
 import contextlib
-import csv
 import datetime
-import io
 import logging
 import re
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
 
-from crm import audit
+from crm import audit, sheets
 from crm.db import AWAY, Db
 from crm.e164 import display, normalise
 from crm.entry import Entry, missing
@@ -28,8 +26,6 @@ EVERYTHING = "all"
 RETRY_SECONDS = 1.0
 ROWS_MAX = 2_000_000  # of one imported file
 REJECTED_KEPT = 10_000  # rows named in the answer of an import; the others are only counted
-SPREADSHEET = b"PK\x03\x04"
-HEADINGS = re.compile(r"(?i)\W*(n[uú]mero|telefone|fone|phone|number|celular|tel)\b")
 
 # Why a row of an imported list was not taken; keys of webui's words.
 NOT_A_PHONE = "not_a_phone"
@@ -317,20 +313,20 @@ async def import_file(
     db: Db,
     by: User | None,
     name: str,
-    data: bytes,
+    path: Path,
     campaign_id: int | None = None,
     reason: str = "",
     area_code: str = "11",
 ) -> Imported:
-    """A list of numbers, one a row, in CSV, text or XLSX; a second column may say why.
+    """A list of numbers, one a row, in CSV, text or XLSX; another column may say why. `name` is the file's.
 
-    All of it or nothing; what is no number is told by line, the rest is blocked.
+    All of it or nothing: what is no number is told by line, the rest is blocked.
     """
     require(by, "run_campaigns")
     entry = Entry({"reason": reason})
     reason = entry.text("reason", 500, required=False)
     entry.done()
-    wanted, result = await asyncio.to_thread(read, data, area_code, reason)
+    wanted, result = await asyncio.to_thread(read, path, area_code, reason)
     async with db.acquire() as connection, connection.transaction():
         taken = await connection.fetch(
             """
@@ -359,14 +355,14 @@ async def import_file(
     return answer
 
 
-def read(data: bytes, area_code: str, reason: str) -> tuple[dict[str, tuple[int, str]], Imported]:
-    """Pure. The numbers of a list with line and reason, and what was wrong with the others."""
+def read(path: Path, area_code: str, reason: str) -> tuple[dict[str, tuple[int, str]], Imported]:
+    """The numbers of a list with line and reason, and what was wrong with the others."""
     wanted: dict[str, tuple[int, str]] = {}
     wrong: list[Rejected] = []
     rows = repeated = rejected = 0
-    for line, cells in enumerate(cells_of(data), start=1):
+    for line, cells in sheets.rows(path, sheets.recognise(path).reading):
         filled = [cell.strip() for cell in cells if cell.strip()]
-        if not filled or (line == 1 and any(HEADINGS.match(cell) for cell in filled)):
+        if not filled:
             continue
         rows += 1
         if rows > ROWS_MAX:
@@ -388,44 +384,6 @@ def read(data: bytes, area_code: str, reason: str) -> tuple[dict[str, tuple[int,
         if len(wrong) < REJECTED_KEPT:
             wrong.append(found_wrong)
     return wanted, Imported(rows, 0, 0, repeated, rejected, tuple(wrong))
-
-
-def cells_of(data: bytes) -> Iterator[list[str]]:
-    if data.startswith(SPREADSHEET):
-        yield from cells_of_spreadsheet(data)
-        return
-    if b"\x00" in data[:100_000] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise Refused("This file is neither a list in text nor a spreadsheet (XLSX).", code="not_a_list")
-    text = decoded(data)
-    first = text[:10_000]
-    delimiter = max(";\t,|", key=first.count) if any(d in first for d in ";\t,|") else ";"
-    with contextlib.suppress(csv.Error):
-        yield from csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        return
-    raise Refused("This file is neither a list in text nor a spreadsheet (XLSX).", code="not_a_list")
-
-
-def decoded(data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", "replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")
-
-
-def cells_of_spreadsheet(data: bytes) -> Iterator[list[str]]:
-    from python_calamine import CalamineError, CalamineWorkbook  # slow to load, seldom needed
-
-    try:
-        book = CalamineWorkbook.from_filelike(io.BytesIO(data))
-        sheet = book.get_sheet_by_index(0)
-        for row in sheet.iter_rows():
-            yield [
-                str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell) for cell in row
-            ]
-    except (CalamineError, ValueError, OSError) as e:
-        raise Refused("This spreadsheet cannot be read: {reason}", code="not_a_list", reason=str(e)) from e
 
 
 HEAD = ("Number", "Campaign", "Reason", "By", "Blocked")

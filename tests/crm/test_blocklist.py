@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import io
+from pathlib import Path
 
 import pytest
 import xlsxwriter
@@ -89,7 +90,13 @@ async def test_an_agent_blocks_and_only_a_supervisor_unblocks(fresh_db):
     with pytest.raises(Refused, match="run_campaigns"):
         await blocklist.unblock(fresh_db, agent, MARIA)
     with pytest.raises(Refused, match="run_campaigns"):
-        await blocklist.import_file(fresh_db, agent, "x.csv", b"11987654321")
+        await blocklist.import_file(fresh_db, agent, "x.csv", Path("/dev/null"))
+
+
+async def brought(db, by, folder, data, *more):
+    path = folder / "list"
+    path.write_bytes(data)
+    return await blocklist.import_file(db, by, "lista", path, *more)
 
 
 # -- In memory ---------------------------------------------------------------------------------------------
@@ -107,10 +114,10 @@ async def test_the_memory_follows_every_change_of_the_table(fresh_db, ana, campa
         assert len(known) == 1
 
 
-async def test_a_whole_list_and_another_programs_rows_reach_the_memory(fresh_db, ana):
+async def test_a_whole_list_and_another_programs_rows_reach_the_memory(fresh_db, ana, tmp_path):
     async with following(fresh_db) as known:
         data = "\n".join(f"11 9{n:08}" for n in range(500)).encode()
-        await blocklist.import_file(fresh_db, ana, "lista.txt", data)
+        await brought(fresh_db, ana, tmp_path, data)
         await until(lambda: len(known) == 500)
         await fresh_db.execute("INSERT INTO blocked_number (number) VALUES ($1)", PEDRO)
         await until(lambda: known.blocked(PEDRO))
@@ -155,16 +162,16 @@ LISTS = {
 
 
 @pytest.mark.parametrize("name", LISTS)
-async def test_a_list_of_any_habit_is_imported(fresh_db, ana, name):
-    result = await blocklist.import_file(fresh_db, ana, "lista", LISTS[name])
+async def test_a_list_of_any_habit_is_imported(fresh_db, ana, tmp_path, name):
+    result = await brought(fresh_db, ana, tmp_path, LISTS[name])
     assert (result.rows, result.accepted, result.rejected) == (2, 2, 0), result
     assert await blocklist.is_blocked(fresh_db, MARIA) and await blocklist.is_blocked(fresh_db, JOSE)
 
 
-async def test_an_import_tells_of_each_row_it_did_not_take(fresh_db, ana, campaign):
+async def test_an_import_tells_of_each_row_it_did_not_take(fresh_db, ana, tmp_path, campaign):
     await blocklist.block(fresh_db, ana, MARIA, campaign)
     data = b"numero;motivo\n11987654321;antes\n21933334444;pediu\n021 93333-4444;duas vezes\nlater;?\n190;\n"
-    result = await blocklist.import_file(fresh_db, ana, "lista.csv", data, campaign, "da lista")
+    result = await brought(fresh_db, ana, tmp_path, data, campaign, "da lista")
     assert (result.rows, result.accepted, result.already, result.repeated, result.rejected) == (5, 1, 1, 1, 2)
     assert [(r.line, r.reason) for r in result.details] == [
         (4, REPEATED), (5, NOT_A_PHONE), (6, NOT_A_PHONE), (2, ALREADY),
@@ -178,9 +185,9 @@ async def test_an_import_tells_of_each_row_it_did_not_take(fresh_db, ana, campai
 @pytest.mark.parametrize(
     "data", [b"\x7fELF\x00\x00\x01" * 50, b"PK\x03\x04 not really", b'"' + b"x" * 200_000 + b"\n"]
 )
-async def test_what_is_no_list_is_refused_and_nothing_is_blocked(fresh_db, ana, data):
+async def test_what_is_no_list_is_refused_and_nothing_is_blocked(fresh_db, ana, tmp_path, data):
     with pytest.raises(Refused):
-        await blocklist.import_file(fresh_db, ana, "x", data)
+        await brought(fresh_db, ana, tmp_path, data)
     assert await blocklist.count(fresh_db) == 0
 
 
@@ -194,7 +201,7 @@ async def test_an_exported_list_imports_again(fresh_db, ana, campaign, tmp_path)
         assert await blocklist.export(fresh_db, ana, path, format, everywhere=True) == 3
         rows = await blocklist.search(fresh_db, everywhere=True)
         await blocklist.unblock_all(fresh_db, ana, [row.id for row in rows])
-        result = await blocklist.import_file(fresh_db, ana, path.name, path.read_bytes())
+        result = await blocklist.import_file(fresh_db, ana, path.name, path)
         assert (result.accepted, result.rejected) == (3, 0)
         assert "'=HYPERLINK" in path.read_text("utf-8-sig") if format == "csv" else True
 
