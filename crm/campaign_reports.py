@@ -346,11 +346,52 @@ def of_status(counted: Behind, query_type: str, status: str) -> Behind:
     """UAU-R7's status is of another kind with each type of query."""
     match query_type:
         case "item":
-            return replace(counted, states=(status,))
+            return replace(counted, states=tuple(name for name in STATES if name == status))
         case "result":
-            return replace(counted, results=(status,))
+            return replace(counted, results=tuple(name for name in RESULT_COLUMNS if name == status))
         case _:
             return replace(counted, situations=(status,))
+
+
+def row_key(report: Report, row: Row) -> str:
+    """What an address calls this row; `row_of` reads it."""
+    match report.id:
+        case "r1":
+            return f"{row['campaign_id']}.{'-' if row['user_id'] is None else row['user_id']}"
+        case "r2" | "r4":
+            return str(row["campaign_id"])
+        case "r6":
+            return f"{row['campaign_id']}.{row['reason']}"
+        case "r7":
+            return f"{row['last_day']}.{row['status']}"
+        case _:
+            return str(row["item_id"])
+
+
+def row_of(report: Report, key: str) -> Row | None:
+    """As much of the row as `behind` asks of it; None when the key is of no row."""
+    first, _, second = key.partition(".")
+    try:
+        match report.id:
+            case "r1":
+                return {"campaign_id": as_id(first), "user_id": None if second == "-" else as_id(second)}
+            case "r2" | "r4":
+                return {"campaign_id": as_id(first)}
+            case "r6" if second in UNSUCCESSFUL:
+                return {"campaign_id": as_id(first), "reason": second}
+            case "r7" if any(second in names for names in NUMBERS.values()):
+                return {"last_day": datetime.date.fromisoformat(first), "status": second}
+            case "r3" | "r5" | "r8":
+                return {"item_id": as_id(first)}
+    except ValueError:
+        pass
+    return None
+
+
+def as_id(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise ValueError(text)
+    return int(text)
 
 
 async def drill(
@@ -712,3 +753,16 @@ COUNTED_COLUMNS = ",\n           ".join(
         *((f"state = {number}", f"i_{name}") for name, number in STATES.items()),
     )
 )
+
+
+async def campaigns(db: Db) -> list[tuple[int, str]]:
+    """Those that have been loaded, as (id, name)."""
+    rows = await db.fetch(
+        """
+        SELECT id, name FROM campaign
+         WHERE EXISTS (SELECT FROM campaign_load WHERE campaign_load.campaign_id = campaign.id)
+            OR EXISTS (SELECT FROM report_list WHERE report_list.campaign_id = campaign.id)
+         ORDER BY f_norm(name), id
+        """
+    )
+    return [(row["id"], row["name"]) for row in rows]
