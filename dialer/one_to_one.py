@@ -40,7 +40,7 @@ from cti.desk import Desk
 from cti.floor import Floor
 from dialer import retry, windows
 from dialer.gate import Gate
-from dialer.outcome import outcome_of, without_call_of
+from dialer.outcome import outcome_of, without_call_of, yes
 from dialer.retry import Rules, Tried
 from dialer.situations import situation_of
 from dialer.work import DRAFT_MAX, Outcome, Phase, Work, iso
@@ -354,7 +354,7 @@ class OneToOne:
                     self.db, desk.user, work.item.id, Situation.BLOCKED, self.gate.now(),
                     number=number, note=note,
                 )  # fmt: skip
-                if arguments.get("record") is True:
+                if yes(arguments, "record"):
                     await self._open_ticket(desk.user, work, None, note)
                 await self._finish(desk, work, attempt, outcome, Situation.BLOCKED, number)
             else:

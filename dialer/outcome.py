@@ -28,7 +28,7 @@ def outcome_of(arguments: Mapping[str, Any], work: Work, now: datetime.datetime)
     errors: dict[str, str] = {}
     note = said(arguments, "note", errors)
     conversation = said(arguments, "conversation", errors, 8000)
-    if arguments.get("wrong_number") is True:
+    if yes(arguments, "wrong_number"):
         refuse(errors)
         return Outcome(wrong_number=True, note=note, conversation=conversation)
     kind = next((each for each in work.types if str(each.id) == str(arguments.get("type") or "")), None)
@@ -37,7 +37,7 @@ def outcome_of(arguments: Mapping[str, Any], work: Work, now: datetime.datetime)
         errors["type"] = "not_an_option"
     if arguments.get("outcome") and ending is None:
         errors["outcome"] = "not_an_option"
-    no_contact = arguments.get("no_contact") is True
+    no_contact = yes(arguments, "no_contact")
     situation = status(arguments, "status", errors) if no_contact or arguments.get("status") else None
     if no_contact and situation is None:
         errors.setdefault("status", "required")
@@ -60,7 +60,7 @@ def outcome_of(arguments: Mapping[str, Any], work: Work, now: datetime.datetime)
         situation=situation,
         callback_at=at,
         callback_phone=phone,
-        mine=arguments.get("mine") is True,
+        mine=yes(arguments, "mine"),
         note=note,
         type_id=kind.id if kind else None,
         outcome_id=ending.id if ending else None,
@@ -73,7 +73,7 @@ def without_call_of(arguments: Mapping[str, Any], now: datetime.datetime) -> Out
     errors: dict[str, str] = {}
     note = said(arguments, "note", errors)
     situation = status(arguments, "status", errors) if arguments.get("status") else None
-    no_contact = arguments.get("no_contact") is True
+    no_contact = yes(arguments, "no_contact")
     if no_contact and situation is None:
         errors.setdefault("status", "required")
     at = when(arguments, errors)
@@ -87,6 +87,11 @@ def without_call_of(arguments: Mapping[str, Any], now: datetime.datetime) -> Out
             "Choose a status or write a note.", code="form", details={"errors": {"status": "required"}}
         )
     return Outcome(situation=situation, callback_at=at, note=note)
+
+
+def yes(arguments: Mapping[str, Any], name: str) -> bool:
+    """A switch: true, or what a page's form sends for one that is on."""
+    return arguments.get(name) in (True, "1", "on", "true")
 
 
 def said(arguments: Mapping[str, Any], name: str, errors: dict[str, str], most: int = NOTE_MAX) -> str:

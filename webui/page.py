@@ -50,6 +50,7 @@ class Place:
 
 PLACES = (
     Place("/desk", N_("Desk"), "headset", "take_calls"),
+    Place("/work", N_("My campaigns"), "phone", "take_calls"),
     Place("/wallboard", N_("Wallboard"), "wall", "watch_wall"),
     Place("/tabulations", N_("Tabulations"), "form", "see_tabulations"),
     Place("/recordings", N_("Recordings"), "wave", "hear_recordings"),
@@ -73,6 +74,9 @@ STATES = (  # of calls and stations, as refusals name them
     N_("no_media_path"),
     N_("not_registered"),
     N_("taken"),
+    N_("draft"),
+    N_("active"),
+    N_("paused"),
 )
 ROLES = {
     "administrator": N_("Administrator"),
