@@ -607,9 +607,7 @@ async def finish(
         item = await locked(connection, item_id)
         if item.held_by != user.id:
             raise await not_yours(connection, item)
-        await stand(connection, item, user.id, next, now, number=number, ticket_id=ticket_id)
-        await let_go(connection, item_id, user.id)
-        return await locked(connection, item_id)
+        return await write(connection, STAND_ALONE, item, user.id, next, now, number, ticket_id)
 
 
 async def not_yours(connection: asyncpg.Connection, item: Item) -> Refused:
@@ -634,18 +632,36 @@ async def stand(
     ticket_id: int | None = None,
 ) -> None:
     """Write where the item stands; whoever holds it keeps it. A callback tried again stays as agreed."""
+    await write(connection, STAND, item, user_id, next, now, number, ticket_id)
+
+
+STAND = f"""
+    UPDATE list_item AS item
+       SET state = $2, due_at = $3, result = $4, concluded_at = $5, concluded_by = $6,
+           callback_owner = CASE WHEN $7 THEN $8 ELSE callback_owner END,
+           callback_phone = CASE WHEN $7 THEN $9 ELSE callback_phone END,
+           callback_note = CASE WHEN $7 THEN $10 ELSE callback_note END,
+           ticket_id = coalesce($11, ticket_id)
+     WHERE id = $1
+    RETURNING {COLUMNS}
+"""
+STAND_ALONE = STAND.replace("SET", "SET held_by = NULL, held_until = NULL, held_since = NULL,", 1)
+
+
+async def write(
+    connection: asyncpg.Connection,
+    statement: str,
+    item: Item,
+    user_id: int | None,
+    next: Next,
+    now: datetime.datetime,
+    number: str,
+    ticket_id: int | None,
+) -> Item:
     concluded = next.state is State.CONCLUDED
     agreed = next.state is not State.TRYING_CALLBACK
-    await connection.execute(
-        """
-        UPDATE list_item
-           SET state = $2, due_at = $3, result = $4, concluded_at = $5, concluded_by = $6,
-               callback_owner = CASE WHEN $7 THEN $8 ELSE callback_owner END,
-               callback_phone = CASE WHEN $7 THEN $9 ELSE callback_phone END,
-               callback_note = CASE WHEN $7 THEN $10 ELSE callback_note END,
-               ticket_id = coalesce($11, ticket_id)
-         WHERE id = $1
-        """,
+    row = await connection.fetchrow(
+        statement,
         item.id,
         next.state,
         next.due_at,
@@ -675,6 +691,7 @@ async def stand(
             user_id,
             item.id,
         )
+    return read(row)
 
 
 async def cancel(db: Db, by: User | None, item_id: int, reason: str) -> None:
