@@ -350,7 +350,7 @@ async def list_known(connection: asyncpg.Connection, campaign: Campaign, load_id
         SELECT array_agg(contact_id) FROM (
             SELECT DISTINCT contact_id FROM met
              WHERE contact_id > $1 AND NOT EXISTS (SELECT FROM unlisted WHERE unlisted.line = met.line)
-             ORDER BY contact_id LIMIT $2) AS some
+             ORDER BY contact_id LIMIT $2) AS next
         """,
         last,
         ROWS_A_STEP,

@@ -112,7 +112,7 @@ def recognise(path: Path, wish: Reading | None = None) -> Preview:
         raise Refused("There is nothing in this file.")
     if reading.header is None:
         reading = replace(reading, header=has_header(first))
-    width = max(len(row) for row in first)
+    width = width_of(first, bool(reading.header))
     if width > COLUMNS_MAX:
         raise Refused(
             "This file has {columns} columns; {most} can be read. Is the delimiter right?",
@@ -253,7 +253,8 @@ def encoding_of(sample: bytes) -> str:
         sample.decode("utf-8")
     except UnicodeDecodeError as e:
         if e.start < len(sample) - 4 or e.reason != "unexpected end of data":
-            return single_byte(sample)
+            # letters that were right until then are no accident: only this row is of another encoding
+            return single_byte(sample) if sample[: e.start].isascii() else "utf-8-sig"
     return "utf-8-sig"
 
 
@@ -462,6 +463,13 @@ def has_header(first: Sequence[Sequence[str]]) -> bool:
     return len(first) > 1 and len(set(head)) == len(head) and any(map(LOOKS_LIKE_DATA.fullmatch, below))
 
 
+def width_of(first: Sequence[Sequence[str]], header: bool) -> int:
+    """As many columns as are named, unless most rows have more: one that has is broken."""
+    widths = [max((place for place, cell in enumerate(row, 1) if cell.strip()), default=0) for row in first]
+    wider = sum(width > len(first[0]) for width in widths)
+    return len(first[0]) if header and wider * 2 < len(widths) else max(map(len, first))
+
+
 def headings(row: Sequence[str], width: int) -> list[str]:
     """A name for each column, no two alike."""
     names: list[str] = []
@@ -474,7 +482,7 @@ def headings(row: Sequence[str], width: int) -> list[str]:
 
 
 def padded(row: Sequence[str], width: int) -> list[str]:
-    return [clean(cell) for cell in row] + [""] * (width - len(row))
+    return [clean(cell) for cell in row[:width]] + [""] * (width - len(row))
 
 
 def clean(text: str) -> str:
