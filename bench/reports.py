@@ -2,7 +2,8 @@
 
 A year of a centre that makes some 40,000 attempts on a working day: 200 agents, each in one campaign a day,
 20 campaigns, four attempts an item. Each report is asked for as its page asks, first page and counts; the
-slowest of three tries counts, after one that is not counted. `refresh_ms_per_item` is what recounting costs after a change.
+slowest of three tries counts, after one that does not. `refresh_ms_per_item` is what recounting costs after a
+change.
 """
 
 import argparse
@@ -47,36 +48,43 @@ SELECT (ARRAY['Ana','Bruno','Carla','Davi','Elisa','Fábio'])[1 + n % 6] || ' '
        || (ARRAY['Silva','Souza','Oliveira','Santos','Pereira','Lima','Gomes'])[1 + n / 6 % 7] || ' ' || n,
        lpad(n::text, 11, '0')
   FROM generate_series(1, {items}) AS n;
-SELECT ensure_attempt_partition(month::date) FROM generate_series('{first}'::date - 31, '{last}'::date + 31, '1 month') AS month;
+SELECT ensure_attempt_partition(month::date)
+  FROM generate_series('{first}'::date - 31, '{last}'::date + 31, '1 month') AS month;
 """
 HISTORY = """
 CREATE TEMP TABLE made AS
 SELECT item, 1 + item % {campaigns} AS campaign_id, number,
-       '{first}'::timestamptz + make_interval(days => least({days} - 1, (hashint4(item) & 65535) % {days}
-           + (number - 1) * (1 + (hashint4(item) & 7))), secs => 32400 + (hashint4(item * 8 + number) & 65535) % 32400) AS started,
+       '{first}'::timestamptz + make_interval(
+           days => least({days} - 1, (hashint4(item) & 65535) % {days}
+                         + (number - 1) * (1 + (hashint4(item) & 7))),
+           secs => 43200 + (hashint4(item * 8 + number) & 65535) % 32400) AS started,
        (hashint4(item * 31 + number) & 65535) % 1000 AS luck
   FROM generate_series(1, {items}) AS item, generate_series(1, {attempts}) AS number;
 """
 ATTEMPTS = """
 INSERT INTO attempt (campaign_id, generation, item_id, contact_id, user_id, attempt_number, number, started,
                      answered, ended, situation, result, talk_seconds, handle_seconds)
-SELECT campaign_id, 1, item, item, 1 + (campaign_id - 1 + {campaigns} * ((luck + item) % ({agents} / {campaigns}))) % {agents}, number,
+SELECT campaign_id, 1, item, item,
+       1 + (campaign_id - 1 + {campaigns} * ((luck + item) % ({agents} / {campaigns}))) % {agents}, number,
        '+5511' || 900000000 + item, started, CASE WHEN completed THEN started + interval '9 seconds' END,
        started + interval '60 seconds', situation,
        CASE WHEN NOT completed THEN NULL WHEN number < {attempts} THEN 'callback'
             WHEN luck % 3 = 0 THEN 'success' ELSE 'failure' END,
        CASE WHEN completed THEN luck ELSE 0 END, luck + 30
   FROM (SELECT *, situation = 'completed' AS completed FROM (
-           SELECT *, CASE WHEN luck < 250 THEN 'completed' WHEN luck < 330 THEN 'voicemail' WHEN luck < 500 THEN 'busy'
-                          WHEN luck < 860 THEN 'no_answer' WHEN luck < 930 THEN 'invalid' WHEN luck < 950 THEN 'failed'
+           SELECT *, CASE WHEN luck < 250 THEN 'completed' WHEN luck < 330 THEN 'voicemail'
+                          WHEN luck < 500 THEN 'busy' WHEN luck < 860 THEN 'no_answer'
+                          WHEN luck < 930 THEN 'invalid' WHEN luck < 950 THEN 'failed'
                           WHEN luck < 970 THEN 'rejected' WHEN luck < 985 THEN 'discarded_customer'
-                          WHEN luck < 990 THEN 'congestion' ELSE 'not_dialed' END AS situation FROM made) AS t) AS made
+                          WHEN luck < 990 THEN 'congestion' ELSE 'not_dialed' END AS situation
+             FROM made) AS t) AS made
  ORDER BY started;
 """
 LIST = """
 INSERT INTO list_item (id, campaign_id, contact_id, state, attempts, result, due_at, last_attempt_at)
-SELECT item, campaign_id, item, CASE WHEN luck < 250 THEN 4 WHEN luck < 700 THEN 5 WHEN luck < 900 THEN 2 ELSE 3 END,
-       {attempts}, CASE WHEN luck < 250 THEN CASE WHEN luck % 3 = 0 THEN 'success' ELSE 'failure' END END, now(), started
+SELECT item, campaign_id, item,
+       CASE WHEN luck < 250 THEN 4 WHEN luck < 700 THEN 5 WHEN luck < 900 THEN 2 ELSE 3 END, {attempts},
+       CASE WHEN luck < 250 THEN CASE WHEN luck % 3 = 0 THEN 'success' ELSE 'failure' END END, now(), started
   FROM made WHERE number = {attempts};
 SELECT setval(pg_get_serial_sequence('list_item', 'id'), {items});
 INSERT INTO list_item (campaign_id, contact_id)
@@ -86,7 +94,8 @@ SELECT 1 + (id + 1) % {campaigns}, id FROM contact WHERE id % 10 = 0;
 
 async def build(db: Db, rows: int) -> None:
     places = {
-        "agents": AGENTS, "campaigns": CAMPAIGNS, "attempts": ATTEMPTS_AN_ITEM, "items": rows // ATTEMPTS_AN_ITEM,
+        "agents": AGENTS, "campaigns": CAMPAIGNS, "attempts": ATTEMPTS_AN_ITEM,
+        "items": rows // ATTEMPTS_AN_ITEM,
         "first": FIRST_DAY, "last": LAST_DAY, "days": DAYS,
     }  # fmt: skip
     async with db.acquire() as connection:
@@ -151,7 +160,8 @@ async def measure(db: Db) -> dict[str, float]:
 async def refreshing(db: Db) -> float:
     """Milliseconds to take up one changed item, among a thousand."""
     await db.execute(
-        "UPDATE list_item SET state = 6, result = NULL WHERE id IN (SELECT id FROM list_item ORDER BY id LIMIT 1000)"
+        "UPDATE list_item SET state = 6, result = NULL"
+        " WHERE id IN (SELECT id FROM list_item ORDER BY id LIMIT 1000)"
     )
     began = time.perf_counter()
     await reports.refresh(db)
