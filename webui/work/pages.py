@@ -17,7 +17,7 @@ from crm.refused import Refused
 from crm.scripts import ScriptKind
 from webui import live
 from webui.auth import require
-from webui.campaigns import words as campaign_words
+from webui.campaigns import said as campaign_words
 from webui.desk.pages import as_arguments
 from webui.i18n import N_
 from webui.page import DB, FLOOR, PERFORM, fragment, render, said, words
