@@ -27,6 +27,8 @@ CONSTRAINTS = {
     "ticket_contact_id_fkey": "contact_id",
 }
 
+TYPE_CONSTRAINTS = CONSTRAINTS | {"ticket_type_id_status_id_fkey": "statuses"}
+
 
 class TicketMode(StrEnum):
     """What a further call to the same customer does (UAU-26, UAU-27)."""
@@ -156,7 +158,7 @@ async def create_type(
     require(by, "administer")
     name, new = checked_type({"name": name, "statuses": statuses})
     async with db.acquire() as connection, connection.transaction():
-        with refusing(CONSTRAINTS):
+        with refusing(TYPE_CONSTRAINTS):
             type_id = await connection.fetchval(
                 "INSERT INTO ticket_type (name) VALUES ($1) RETURNING id", name
             )
@@ -180,7 +182,7 @@ async def update_type(db: Db, by: User | None, type_id: int, **changes: Any) -> 
         old = {"name": before.name, "active": before.active, "statuses": statuses}
         name, new = checked_type({**old, **changes})
         active = changes.get("active", before.active) in (True, "1", "on")
-        with refusing(CONSTRAINTS):
+        with refusing(TYPE_CONSTRAINTS):
             await connection.execute(
                 "UPDATE ticket_type SET name = $2, active = $3 WHERE id = $1", type_id, name, active
             )

@@ -26,6 +26,8 @@ CUSTOM = [
     ("plano", "choice"), ("vip", "checkbox"),
 ]  # fmt: skip
 
+SLOW = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)  # two shared processors
+
 
 @pytest.fixture
 async def ana(fresh_db):
@@ -257,7 +259,7 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, deadline=None, suppress_health_check=SLOW)
 @given(tree=trees)
 async def test_any_tree_finds_whom_a_plain_reading_finds(db, tree):
     people = await population(db)
@@ -298,7 +300,7 @@ junk = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, deadline=None, suppress_health_check=SLOW)
 @given(tree=junk)
 async def test_whatever_is_sent_is_refused_or_harmless_sql(db, tree):
     await population(db)
@@ -310,7 +312,7 @@ async def test_whatever_is_sent_is_refused_or_harmless_sql(db, tree):
     await db.fetch(f"SELECT contact.id FROM contact WHERE {condition}", *values)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=SLOW)
 @given(text=st.text(min_size=1, max_size=40))
 async def test_no_value_ever_becomes_sql(db, text):
     await population(db)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import pytest_asyncio
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from multidict import MultiDict
 
@@ -43,6 +43,7 @@ def sent(row, above=0):
     return [*pairs, *((f"value.{row.n}", value) for value in row.values)]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(trees)
 def test_any_tree_survives_the_form(tree):
     root = of_tree(filters.checked(tree, KNOWN))
@@ -51,6 +52,7 @@ def test_any_tree_survives_the_form(tree):
     assert filters.checked(to_tree(again), KNOWN) == to_tree(root)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(
