@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.processes import ROOT, note
 
-NOT_BENCHES = {"__init__", "run", "product", "processes", "telephones"}
+NOT_BENCHES = {"__init__", "run", "product", "processes", "telephones", "leads_import"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ AIMS = [
     Aim("media", "p99_ms"),
     Aim("toolbar_fanout", "events_per_second", least=20_000),
     Aim("toolbar_fanout", "p99_ms"),
+    Aim("leads", "import_rows_per_second"),
+    Aim("leads", "import_ratio_to_copy", most=2),
+    Aim("leads", "claim_p99_ms", most=20),
+    Aim("leads", "claims_per_second"),
+    Aim("leads", "buffers_10k"),
+    Aim("leads", "buffers_10m"),
 ]
 
 

@@ -116,3 +116,5 @@ def check_together(settings: Settings) -> None:
             owner[port] = name
     if settings.bind in ("0.0.0.0", "::") and not settings.public_address:
         raise WrongSetting("public_address", "", "an address others can reach, because bind is all addresses")
+    if settings.smtp_host and not settings.smtp_from:
+        raise WrongSetting("smtp_from", "", "an e-mail address, because smtp_host is set")

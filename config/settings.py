@@ -14,6 +14,8 @@ AREA_CODES = frozenset(
     "91 92 93 94 95 96 97 98 99".split()
 )
 LANGUAGES = ("pt_BR", "en")
+SMTP_TLS = ("none", "starttls", "tls")
+EMAIL = re.compile(r"[^\s@<>,;:\"]+@[A-Za-z0-9.-]+", re.ASCII)
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 
 
@@ -92,6 +94,9 @@ class Settings:
         Path("data"), "a folder, created when missing", lambda p: str(p) not in ("", "/")
     )
     pg_bin: str = setting("", "a folder holding initdb and postgres, or empty to search", lambda _: True)
+    import_folder: str = setting(  # UAU-03
+        "", "a folder whose files can be imported, or empty for imports/inbox in data", lambda _: True
+    )
     history_records_max: int = whole(100_000, 100, 10_000_000, "records waiting for the database")
 
     # Demo
@@ -105,11 +110,32 @@ class Settings:
     demo_customers: bool = switch(True)
     demo_trunk_port: int = port(5070)  # where the simulated customers answer and call from
 
+    # E-mail
+    smtp_host: str = setting(
+        "",
+        "the host name or IP address of a mail server, or empty to send none",
+        lambda h: h == "" or is_ip(h) or HOST_NAME.fullmatch(h) is not None,
+    )
+    smtp_port: int = whole(587, 1, 65535)
+    smtp_user: str = setting("", "a user name, or empty to send without logging in", lambda _: True)
+    smtp_password: str = setting("", "that user's password", lambda _: True, secret=True)
+    smtp_from: str = setting(
+        "", "the e-mail address mail is sent from", lambda a: a == "" or EMAIL.fullmatch(a) is not None
+    )
+    smtp_tls: str = setting(
+        "starttls",
+        "one of " + ", ".join(SMTP_TLS) + "; tls is encrypted from the start",
+        SMTP_TLS.__contains__,
+    )
+
     # The floor
     local_area_code: str = setting("11", "a Brazilian area code such as 11", AREA_CODES.__contains__)
     language: str = setting("pt_BR", "one of " + ", ".join(LANGUAGES), LANGUAGES.__contains__)
     station_return_seconds: int = whole(10, 1, 300, "seconds an available agent's audio may be away")
     agent_return_seconds: int = whole(60, 1, 3600, "seconds a call waits for an agent's lost audio")
+    item_lease_seconds: int = whole(
+        60, 4, 3600, "seconds until a campaign's item leaves an agent whose desk is gone"
+    )
     desk_events_kept: int = whole(1000, 10, 100_000, "events a client that reconnects can still get")
     toolbar_outbox_max: int = whole(500, 10, 100_000, "messages waiting before a slow reader is dropped")
     frame_bytes_max: int = whole(262_144, 1024, 16_777_216, "bytes")

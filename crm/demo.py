@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from config import Settings
-from crm import demo_history, layouts, passwords
+from crm import demo_campaign, demo_history, layouts, passwords
 from crm.db import Db
 from crm.extensions import digests
 
@@ -108,7 +108,7 @@ KNOWN = (  # one match, and two candidates for the same number
     ("Luciana Menezes", "", "+5511912345678"),
 )
 NOT_CONTACTS = ("+5521998761234", "+5531988880000")  # the simulated customers nobody knows
-CONTACTS = 200
+CONTACTS = 320
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is read as another
 
 
@@ -149,6 +149,7 @@ async def fill(db: Db, settings: Settings, password: str, now: datetime.datetime
             await set_passwords(connection, password)
         await connection.execute("UPDATE trunk SET port = $1 WHERE name = 'demo'", settings.demo_trunk_port)
         await demo_history.fill(connection, now, settings.data)
+        await demo_campaign.fill(connection, now)
 
 
 async def set_up(connection: asyncpg.Connection, settings: Settings) -> None:

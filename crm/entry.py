@@ -19,8 +19,12 @@ MESSAGES = form.MESSAGES | {
     "out_of_range": "This is outside what is allowed.",
     "too_short": "This is too short.",
     "in_use": "This is still in use.",
+    "needs_validation": "This needs the external validation procedures to be switched on.",
     "not_an_email": "This has to be an e-mail address.",
     "not_a_document": "The check digits of this CPF or CNPJ are wrong.",
+    "not_a_postal_code": "A postal code (CEP) has eight digits.",
+    "not_allowed": "This is not possible here.",
+    "not_a_field": "There is no such field.",
 }
 TRUE = ("1", "on", "true", "yes", True)
 

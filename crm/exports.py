@@ -6,8 +6,9 @@ import csv
 import datetime
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -68,6 +69,17 @@ class Export:
     ended: datetime.datetime | None
 
 
+class Source(Protocol):
+    """What is exported: its rows, and how it is noted."""
+
+    @property
+    def kind(self) -> str: ...  # also the beginning of the file's name
+    def asked(self) -> Mapping[str, Any]: ...
+    async def count(self, db: Db) -> int: ...
+    async def titles(self, db: Db) -> list[str]: ...
+    def rows(self, db: Db) -> AsyncIterator[list[Any]]: ...
+
+
 class Table(Protocol):
     """A file being written."""
 
@@ -105,11 +117,19 @@ class Exports:
         """The id of a job that now runs; the filter is what the page showed."""
         require(by, "export")
         require(by, "see_tabulations")
-        if kind not in KINDS or format not in FORMATS:
+        if kind not in KINDS:
+            raise Refused("There is no such export.", code="bad_argument")
+        return await self.start_of(by, Tabulations(filter, self.zone), format)
+
+    async def start_of(self, by: User, source: Source, format: str) -> int:
+        """The same for what is not a list of tabulations; the caller knows that the user may see it."""
+        require(by, "export")
+        if format not in FORMATS:
             raise Refused("There is no such export.", code="bad_argument")
         running = sum(1 for each in await of_user(self.db, by) if each.state == "running")
         if running >= RUNNING_MAX:
             raise Refused("{n} exports of yours are still running.", code="busy", n=running)
+        asked = audit.plain(source.asked())
         async with self.db.acquire() as connection, connection.transaction():
             export_id = await connection.fetchval(
                 """
@@ -117,12 +137,12 @@ class Exports:
                 VALUES ($1, $2, $3, $4, 'running') RETURNING id
                 """,
                 by.id,
-                kind,
-                audit.plain(asdict(filter)),
+                source.kind,
+                asked,
                 format,
             )
-            await audit.note(connection, by, "export.start", f"export {export_id}", None, asdict(filter))
-        job = asyncio.create_task(self._run(export_id, filter, format), name=f"export {export_id}")
+            await audit.note(connection, by, "export.start", f"export {export_id}", None, asked)
+        job = asyncio.create_task(self._run(export_id, source, format), name=f"export {export_id}")
         self._jobs[export_id] = job
         job.add_done_callback(lambda _: self._jobs.pop(export_id, None))
         return export_id
@@ -168,13 +188,13 @@ class Exports:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
 
-    async def _run(self, export_id: int, filter: TabulationFilter, format: str) -> None:
+    async def _run(self, export_id: int, source: Source, format: str) -> None:
         """The border round a job: whatever goes wrong is told in its row."""
-        name = f"tabulations-{export_id}.{format}"
+        name = f"{source.kind}-{export_id}.{format}"
         half = self.folder / (name + ".part")
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            rows = await self._write(export_id, filter, half, format)
+            rows = await write(self.db, source, half, format, partial(self._note, export_id))
             half.replace(self.folder / name)
             await self._end(export_id, "done", rows, name, None)
         except Refused as e:
@@ -186,64 +206,10 @@ class Exports:
             with contextlib.suppress(OSError):
                 half.unlink(missing_ok=True)
 
-    async def _write(self, export_id: int, filter: TabulationFilter, path: Path, format: str) -> int:
-        rows_all = await tabulation.count(self.db, filter)
-        if format == "xlsx" and rows_all > XLSX_ROWS_MAX:
-            raise Refused(
-                "A spreadsheet holds {most} rows; choose CSV or a shorter period.", most=XLSX_ROWS_MAX
-            )
-        answer_columns = await self._answer_columns()
-        table: Table = Csv(path) if format == "csv" else Xlsx(path)
-        done = 0
-        try:
-            table.row([title for _, title in COLUMNS] + [label for _, label in answer_columns])
-            waiting: list[list[Any]] = []
-            async for each in tabulation.stream(self.db, filter, ROWS_A_STEP):
-                waiting.append(self._cells(each) + [each.answers.get(key, "") for key, _ in answer_columns])
-                if len(waiting) == ROWS_A_STEP:
-                    done += await self._put(export_id, table, waiting, done, rows_all)
-                    waiting = []
-            done += await self._put(export_id, table, waiting, done, rows_all)
-        finally:
-            await asyncio.to_thread(table.close)
-        return done
-
-    async def _put(
-        self, export_id: int, table: Table, rows: list[list[Any]], done: int, rows_all: int
-    ) -> int:
-        """In a thread: a spreadsheet takes a tenth of a millisecond a row, and calls are going on."""
-        await asyncio.to_thread(put_rows, table, rows)
+    async def _note(self, export_id: int, rows_done: int, rows_all: int) -> None:
         await self.db.execute(
-            "UPDATE export SET rows_done = $2, rows_all = $3 WHERE id = $1",
-            export_id,
-            done + len(rows),
-            rows_all,
+            "UPDATE export SET rows_done = $2, rows_all = $3 WHERE id = $1", export_id, rows_done, rows_all
         )
-        return len(rows)
-
-    async def _answer_columns(self) -> list[tuple[str, str]]:
-        """A column for each field of any layout; fields of the same key share one."""
-        rows = await self.db.fetch(
-            """
-            SELECT DISTINCT ON (field ->> 'key') field ->> 'key' AS key, field ->> 'label' AS label
-              FROM layout, jsonb_array_elements(fields) AS field
-             ORDER BY field ->> 'key', layout.id
-            """
-        )
-        return [(row["key"], row["label"]) for row in rows]
-
-    def _cells(self, each: Tabulation) -> list[Any]:
-        cells: list[Any] = []
-        for key, _ in COLUMNS:
-            value = getattr(each, key)
-            if isinstance(value, datetime.datetime):
-                value = value.astimezone(self.zone).replace(tzinfo=None)
-            elif key == "number":
-                value = display(value)
-            elif isinstance(value, float):
-                value = round(value, 1)
-            cells.append("" if value is None else value)
-        return cells
 
     async def _end(
         self, export_id: int, state: str, rows: int | None, file: str | None, error: str | None
@@ -262,7 +228,86 @@ class Exports:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Tabulations:
+    """Tabulations as filtered, with a column for each field of any layout."""
+
+    filter: TabulationFilter
+    zone: ZoneInfo = ZONE
+    kind: str = "tabulations"
+
+    def asked(self) -> Mapping[str, Any]:
+        return asdict(self.filter)
+
+    async def count(self, db: Db) -> int:
+        return await tabulation.count(db, self.filter)
+
+    async def titles(self, db: Db) -> list[str]:
+        return [title for _, title in COLUMNS] + [label for _, label in await answer_columns(db)]
+
+    async def rows(self, db: Db) -> AsyncIterator[list[Any]]:
+        answers = await answer_columns(db)
+        async for each in tabulation.stream(db, self.filter, ROWS_A_STEP):
+            yield self._cells(each) + [each.answers.get(key, "") for key, _ in answers]
+
+    def _cells(self, each: Tabulation) -> list[Any]:
+        cells: list[Any] = []
+        for key, _ in COLUMNS:
+            value = getattr(each, key)
+            if isinstance(value, datetime.datetime):
+                value = value.astimezone(self.zone).replace(tzinfo=None)
+            elif key == "number":
+                value = display(value)
+            elif isinstance(value, float):
+                value = round(value, 1)
+            cells.append("" if value is None else value)
+        return cells
+
+
+async def answer_columns(db: Db) -> list[tuple[str, str]]:
+    """A column for each field of any layout; fields of the same key share one."""
+    rows = await db.fetch(
+        """
+        SELECT DISTINCT ON (field ->> 'key') field ->> 'key' AS key, field ->> 'label' AS label
+          FROM layout, jsonb_array_elements(fields) AS field
+         ORDER BY field ->> 'key', layout.id
+        """
+    )
+    return [(row["key"], row["label"]) for row in rows]
+
+
 # -- Files -------------------------------------------------------------------------------------------------
+
+
+async def write(
+    db: Db,
+    source: Source,
+    path: Path,
+    format: str,
+    note: Callable[[int, int], Awaitable[None]],
+) -> int:
+    """The whole source into a file; answers its rows. `note` hears how far it is after each step."""
+    rows_all = await source.count(db)
+    if format == "xlsx" and rows_all > XLSX_ROWS_MAX:
+        raise Refused("A spreadsheet holds {most} rows; choose CSV or a shorter period.", most=XLSX_ROWS_MAX)
+    table: Table = Csv(path) if format == "csv" else Xlsx(path)
+    done = 0
+    try:
+        table.row(await source.titles(db))
+        waiting: list[list[Any]] = []
+        async for cells in source.rows(db):
+            waiting.append(cells)
+            done += 1
+            if len(waiting) == ROWS_A_STEP:
+                # In a thread: a spreadsheet takes a tenth of a millisecond a row, and calls are going on.
+                await asyncio.to_thread(put_rows, table, waiting)
+                await note(done, rows_all)
+                waiting = []
+        await asyncio.to_thread(put_rows, table, waiting)
+        await note(done, rows_all)
+    finally:
+        await asyncio.to_thread(table.close)
+    return done
 
 
 def put_rows(table: Table, rows: list[list[Any]]) -> None:

@@ -19,11 +19,19 @@ from crm.calls import CallRecord
 from crm.contacts import ContactLinked
 from crm.db import AWAY, Db
 from crm.shifts import ShiftInterval
-from crm.tabulation import TabulationDraft, TabulationSaved
+from crm.tabulation import TabulationDraft, TabulationDropped, TabulationSaved
 
 log = logging.getLogger(__name__)
 
-Record = CallRecord | ShiftInterval | TabulationDraft | TabulationSaved | ContactLinked | AuditEntry
+Record = (
+    CallRecord
+    | ShiftInterval
+    | TabulationDraft
+    | TabulationSaved
+    | TabulationDropped
+    | ContactLinked
+    | AuditEntry
+)
 Key = tuple[str, int]
 
 # How each kind is written: in any number at once, and so that writing one twice is the same as once.
@@ -33,6 +41,7 @@ WRITERS: dict[type, Callable[[asyncpg.Connection, list[Any]], Awaitable[None]]] 
     ShiftInterval: shifts.write_history,
     TabulationDraft: tabulation.write_drafts,
     TabulationSaved: tabulation.write_saved,
+    TabulationDropped: tabulation.write_dropped,
     AuditEntry: audit.write_history,
 }
 KINDS = {kind.__name__: kind for kind in WRITERS}
@@ -78,7 +87,7 @@ class History:
     def put(self, record: Record) -> None:
         """Take the record to be written; returns at once, whatever the database does."""
         assert type(record) in WRITERS
-        if isinstance(record, TabulationDraft | TabulationSaved):
+        if isinstance(record, TabulationDraft | TabulationSaved | TabulationDropped):
             self._supersede((record.call_id, record.user_id))
         if len(self._waiting) >= self.records_max and not self._make_room(record):
             self.lost += 1

@@ -41,6 +41,14 @@ class TabulationSaved:
 
 
 @dataclass(frozen=True, slots=True)
+class TabulationDropped:
+    """For the history writer: nothing is to be written down about this call, such as a voicemail's."""
+
+    call_id: str
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tabulation:
     """One tabulation with its call's facts: a row of the tabulations page and of its exports."""
 
@@ -138,6 +146,13 @@ async def write_drafts(connection: asyncpg.Connection, records: list[TabulationD
          WHERE tabulation.saved IS NULL
         """,
         [(r.call_id, r.user_id, r.layout_id, r.contact_id, dict(r.answers), r.at) for r in records],
+    )
+
+
+async def write_dropped(connection: asyncpg.Connection, records: list[TabulationDropped]) -> None:
+    await connection.executemany(
+        "DELETE FROM tabulation WHERE call_id = $1 AND user_id = $2 AND saved IS NULL",
+        [(record.call_id, record.user_id) for record in records],
     )
 
 

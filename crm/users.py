@@ -24,10 +24,10 @@ class Role(StrEnum):
 
 RIGHTS: dict[Role, frozenset[str]] = {
     Role.ADMINISTRATOR: frozenset(
-        "administer audit watch_wall see_tabulations export see_contacts edit_contacts".split()
+        "administer audit watch_wall see_tabulations export see_contacts edit_contacts run_campaigns".split()
     ),
     Role.SUPERVISOR: frozenset(
-        "take_calls watch_wall see_tabulations export see_contacts edit_contacts".split()
+        "take_calls watch_wall see_tabulations export see_contacts edit_contacts run_campaigns".split()
     ),
     Role.AGENT: frozenset("take_calls see_contacts edit_contacts".split()),
     Role.BACK_OFFICE: frozenset("see_tabulations see_contacts edit_contacts".split()),

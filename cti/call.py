@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -27,6 +28,38 @@ class Leg(Protocol):
     over: asyncio.Future[str]
 
     async def hang_up(self, cause: str = "normal") -> None: ...
+
+
+class Purpose(Protocol):
+    """Why an agent places a call, when a campaign wants it: its item, and what stands before and after it."""
+
+    @property
+    def campaign_id(self) -> int: ...
+    @property
+    def campaign(self) -> str:
+        """Its name."""
+
+    @property
+    def item_id(self) -> int: ...
+    @property
+    def contact_id(self) -> int: ...
+    @property
+    def layout_id(self) -> int | None:
+        """The form that opens when somebody answers."""
+
+    @property
+    def caller_id(self) -> str:
+        """The number shown to the customer; empty for the route's."""
+
+    @property
+    def answers(self) -> Mapping[str, str]:
+        """What was typed into the form of an earlier call for the same."""
+
+    async def about_to_ring(self, call: "Call") -> None:
+        """Asked when the agent's own station is up and the customer is rung next; raises Refused."""
+
+    def answered(self, call: "Call") -> None: ...
+    def over(self, call: "Call") -> None: ...
 
 
 CAN = {
@@ -70,6 +103,8 @@ class Call:
     held_since: float | None = None
     return_timer: asyncio.TimerHandle | None = None
     priority: int = 0
+    purpose: Purpose | None = None
+    sip_status: int | None = None  # why nobody answered, as the far end said it
     customer: Leg | None = None
     agent_leg: Leg | None = None
     hang_up_asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -152,6 +187,8 @@ class Call:
             "queue": self.queue,
             "queue_label": self.queue_label,
             "origin": self.origin,
+            "campaign": self.purpose.campaign if self.purpose else None,
+            "item": self.purpose.item_id if self.purpose else None,
             "since": iso(self.started),
             "answered": iso(self.answered) if self.answered else None,
             "ended": iso(self.ended) if self.ended else None,

@@ -18,7 +18,7 @@ from crm.layouts import Layout
 from crm.numbers import display
 from crm.queues import Queue
 from crm.refused import Refused
-from crm.tabulation import TabulationDraft, TabulationSaved
+from crm.tabulation import TabulationDraft, TabulationDropped, TabulationSaved
 from crm.users import User
 from cti.agent import BUSY, LOGGED_OFF, WRAP_UP
 from cti.call import Call, CallState, iso, moment
@@ -135,7 +135,7 @@ class Desk:
         self.call, self.customer = call, None
         if call.direction != "internal":
             self.customer = {"state": "searching", "contact": None, "candidates": [], "timeline": []}
-            self.floor.spawn(self._look_up(call))
+            self.floor.spawn(self._show_known(call) if call.purpose else self._look_up(call))
 
     def established(self, call: Call) -> None:
         self.show("Established", call=call.view(self.user.id))
@@ -146,13 +146,17 @@ class Desk:
         layout, mandatory = self._layout_for(call)
         if layout:
             self.form = Form(call, layout, mandatory)
+            if call.purpose:
+                self.form.answers = known_answers(layout, dict(call.purpose.answers))
             self.floor.history.put(self._draft())
             self.show("FormOpened", form=self.form.view())
 
     def _layout_for(self, call: Call) -> tuple[Layout | None, bool]:
-        """The queue's own layout; a manual call gets that of the agent's first queue (EPB-69)."""
+        """Of the queue or the campaign; a manual call gets that of the agent's first queue (EPB-69)."""
         if call.direction == "internal":
             return None, False
+        if call.purpose:
+            return self.floor.centre.layouts.get(call.purpose.layout_id or 0), True
         queue = self.floor.centre.queues.get(call.queue) if call.queue else self.own_queue()
         if queue is None or queue.layout_id is None:
             return None, False
@@ -249,6 +253,20 @@ class Desk:
                 "timeline": [],
             }
             self.show("ScreenPop", customer=self.customer)
+
+    async def _show_known(self, call: Call) -> None:
+        """A campaign knows whom it calls; the number may be many people's."""
+        assert call.contact_id is not None
+        try:
+            async with asyncio.timeout(LOOK_UP_SECONDS):
+                contact = await contacts.by_id(self.floor.db, call.contact_id)
+        except Exception as error:
+            log.warning("call %s: the customer could not be looked up: %r", call.id, error)
+            contact = None
+        if contact is None:
+            await self._look_up(call)
+        elif self.call is call:
+            await self._set_contact(call, contact)
 
     async def _set_contact(self, call: Call, contact: Contact) -> None:
         call.contact_id = contact.id
@@ -348,6 +366,17 @@ class Desk:
             self.form = None
             self.end_wrap_up()
 
+    def drop_form(self, call_id: str) -> None:
+        """Nothing is to be written down about this call, and wrap-up ends if it was its own."""
+        form = self.form
+        if form is None or form.call.id != call_id or form.status == "saved":
+            return
+        self.form = None
+        self.floor.history.put(TabulationDropped(call_id, self.user.id))
+        self.show("FormDropped", call=call_id)
+        if form.call.state == CallState.ENDED:
+            self.end_wrap_up()
+
     def open_pending(self, call_id: str) -> None:
         """Bring a tabulation that was left open back to the desk."""
         if self.form and self.form.call.id == call_id:
@@ -427,6 +456,7 @@ class Desk:
             "directory": self.floor.directory(),
             "figures": dict(self.figures),
             "pending": list(self.pending),
+            **{name: part(self) for name, part in self.floor.parts.items()},
         }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from config import Settings
+from crm.blocklist import Blocklist
 from crm.calls import QueueDay
 from crm.centre import Centre
 from crm.queues import Queue
@@ -22,6 +23,7 @@ from cti.queue import Free, Waiting, assign, in_order
 
 if TYPE_CHECKING:
     from crm.history import History
+    from cti.commands import Verb
     from cti.phone import Phones
 
 log = logging.getLogger("ramal.floor")
@@ -81,6 +83,9 @@ class Floor:
         self.calls: dict[str, Call] = {}
         self.phones: Phones = None  # type: ignore[assignment]  # given by server.py, which builds both
         self.db: Any = None
+        self.blocklist = Blocklist()
+        self.parts: dict[str, Callable[[Desk], Any]] = {}  # of a desk's snapshot, from further right
+        self.verbs: dict[str, Verb] = {}  # more than those of cti/commands.py, from further right
         self._entries: dict[str, _Entry] = {}
         self._today = {
             name: DayCount(q.offered, q.answered, q.abandoned, q.within_level, q.wait_seconds)

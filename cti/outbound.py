@@ -11,7 +11,7 @@ from crm.routes import Route, number_to_send, permitted
 from crm.users import User, can
 from cti import story
 from cti.agent import BUSY, NOT_READY, READY, WRAP_UP
-from cti.call import Call
+from cti.call import Call, Purpose
 from cti.phone import Phones, SipLeg
 from cti.reach import (
     Unreached,
@@ -19,7 +19,7 @@ from cti.reach import (
     ring_extension,
     until_answered,
 )
-from cti.station import PhoneRing, Ring
+from cti.station import PhoneRing, Ring, Station
 from cti.story import LegOver, while_up
 from cti.talk import talk
 
@@ -37,15 +37,7 @@ def dial(
     floor: "Floor", phones: Phones, desk: "Desk", number: str, route_id: int | None, internal: bool | None
 ) -> Call:
     """MakeCall from a desk (EPB-09 … EPB-13); refuses with words what may not be done."""
-    station = desk.station
-    if station is None:
-        raise Refused("Log on at a station first.", code="wrong_state")
-    if floor.agent(desk.user.id).state not in (READY, NOT_READY, WRAP_UP):
-        raise Refused("Finish the call you are in first.", code="wrong_state")
-    if station.state != "ok":
-        raise Refused("Your station is not ready: it has no audio.", code="station")
-    if desk.form and desk.form.mandatory and desk.form.status != "saved":
-        raise Refused("Save the tabulation of the last call first.", code="form_mandatory")
+    station = station_to_dial(floor, desk)
     typed = number.strip()
     if not typed:
         raise Refused("Type a number to call.", code="bad_argument")
@@ -59,6 +51,39 @@ def dial(
     else:
         target, route = external(floor, phones, desk, typed, route_id)
         call = Call("outbound", target, typed, floor.now(), origin="desk")
+    return begin(floor, phones, desk, call, station, route)
+
+
+def dial_for(
+    floor: "Floor", phones: Phones, desk: "Desk", number: str, route_id: int | None, purpose: Purpose
+) -> Call:
+    """A call that a campaign wants (UAU-58), by the campaign's way out or one of the agent's own."""
+    station = station_to_dial(floor, desk)
+    route = floor.centre.routes.get(route_id) if route_id is not None else None
+    if route is None:
+        number, route = external(floor, phones, desk, number, None)
+    call = Call("outbound", number, number, floor.now(), origin="campaign")
+    call.purpose, call.contact_id = purpose, purpose.contact_id
+    return begin(floor, phones, desk, call, station, route)
+
+
+def station_to_dial(floor: "Floor", desk: "Desk") -> Station:
+    """Where this agent could place a call now; refused while there is other work to finish."""
+    station = desk.station
+    if station is None:
+        raise Refused("Log on at a station first.", code="wrong_state")
+    if floor.agent(desk.user.id).state not in (READY, NOT_READY, WRAP_UP):
+        raise Refused("Finish the call you are in first.", code="wrong_state")
+    if station.state != "ok":
+        raise Refused("Your station is not ready: it has no audio.", code="station")
+    if desk.form and desk.form.mandatory and desk.form.status != "saved":
+        raise Refused("Save the tabulation of the last call first.", code="form_mandatory")
+    return station
+
+
+def begin(
+    floor: "Floor", phones: Phones, desk: "Desk", call: Call, station: Station, route: Route | None
+) -> Call:
     call.caller, call.caller_name, call.user_id = station.extension, desk.user.name, desk.user.id
     floor.move(desk.user.id, "engage", call_id=call.id)
     desk.originated(call)
@@ -79,6 +104,8 @@ def external(
     target = normalise(typed, floor.settings.local_area_code)
     if target is None:
         raise Refused("{number} is not a telephone number.", code="bad_argument", number=typed)
+    if floor.blocklist.blocked(target):
+        raise Refused("{number} is blocked: it may not be called.", code="blocked", number=display(target))
     route = route_for(floor, desk.user, target, route_id)
     if route is None:
         raise Refused("No route leads to {number}.", code="not_found", number=display(target))
@@ -102,6 +129,8 @@ async def from_desk(floor: "Floor", phones: Phones, call: Call, desk: "Desk", ro
             raise Unreached(487, Result.NO_ANSWER, "agent hung up")
         call.agent_leg = leg
         async with while_up(leg):
+            if call.purpose:
+                await call.purpose.about_to_ring(call)
             ring, other = ring_far(floor, phones, call, route)
             await phones.engine.play(leg.name, "ringback")
             watch = floor.spawn(pass_on_early_media(phones, ring, leg.name))
@@ -114,18 +143,27 @@ async def from_desk(floor: "Floor", phones: Phones, call: Call, desk: "Desk", ro
             await phones.engine.stop_playing(leg.name)
             call.customer = far
             call.answered = floor.now()
+            if call.purpose:
+                call.purpose.answered(call)
             for at in (desk, other):
                 if at:
                     at.established(call)
             queue = desk.own_queue()
             record = call.direction == "outbound" and bool(queue and queue.record)
-            call.end(floor.now(), Result.ANSWERED, await talk(phones, call, record))
+            cause = await talk(phones, call, record)
+            call.end(floor.now(), Result.ANSWERED, cause)
     except LegOver as gone:
         call.end(floor.now(), Result.ANSWERED if call.answered else Result.NO_ANSWER, gone.cause)
     except Unreached as nobody:
+        call.sip_status = nobody.told if call.agent_leg else None  # else it is our own station's
         call.end(floor.now(), nobody.result, nobody.cause)
         desk.show("Failed", call=call.view(desk.user.id), cause=nobody.cause)
+    except Refused as refused:
+        call.end(floor.now(), Result.REFUSED, str(refused))
+        desk.show("Failed", call=call.view(desk.user.id), cause=str(refused))
     finally:
+        if call.purpose:
+            call.purpose.over(call)
         for side in (call.agent_leg, call.customer):
             if side and not side.over.done():
                 await side.hang_up()
@@ -140,12 +178,15 @@ def ring_far(floor: "Floor", phones: Phones, call: Call, route: Route | None) ->
         number = floor.centre.numbers.get(call.number)
         extension = number.target if number and number.kind == Leads.EXTENSION else call.number
         return ring_extension(floor, phones, call, extension)
+    if floor.blocklist.blocked(call.number):  # perhaps since the agent pressed the button
+        raise Unreached(603, Result.REFUSED, "blocked")
     trunk = floor.centre.trunks.get(route.trunk_id)
     if trunk is None or not trunk.active:
         raise Unreached(503, Result.FAILED, "trunk out of service")
     near = call.agent_leg.name if call.agent_leg else None
     number_out = number_to_send(route, call.number)
-    return PhoneRing(floor, lambda _: phones.call_trunk(trunk, number_out, route.caller_id, near)), None
+    caller_id = (call.purpose.caller_id if call.purpose else "") or route.caller_id
+    return PhoneRing(floor, lambda _: phones.call_trunk(trunk, number_out, caller_id, near)), None
 
 
 async def pass_on_early_media(phones: Phones, ring: Ring, leg: str) -> None:
@@ -166,6 +207,8 @@ def from_phone(floor: "Floor", phones: Phones, leg: SipLeg, source: Extension, d
         route = route_for(floor, user, target)
     if target is None:
         leg.reject(404)
+    elif floor.blocklist.blocked(target):
+        leg.reject(603)
     elif route is None:
         leg.reject(403)
     else:
@@ -195,7 +238,8 @@ async def phone_dials(floor: "Floor", phones: Phones, call: Call, caller: SipLeg
             if own:
                 own.established(call)
             queue = own.own_queue() if own else None
-            call.end(floor.now(), Result.ANSWERED, await talk(phones, call, bool(queue and queue.record)))
+            cause = await talk(phones, call, bool(queue and queue.record))
+            call.end(floor.now(), Result.ANSWERED, cause)
     except LegOver as gone:
         call.end(floor.now(), Result.ANSWERED if call.answered else Result.NO_ANSWER, gone.cause)
     except Unreached as nobody:

@@ -16,14 +16,25 @@ if TYPE_CHECKING:
 
 
 class Unreached(Exception):
-    """Nobody answered. `status` is the SIP status for the caller, `result` the word of history."""
+    """Nobody answered. `status` is the SIP status for the caller, `result` the word of history, `told` what
+    the far end itself said."""
 
-    def __init__(self, status: int, result: Result, cause: str) -> None:
+    def __init__(self, status: int, result: Result, cause: str, told: int | None = None) -> None:
         super().__init__(cause)
-        self.status, self.result, self.cause = status, result, cause
+        self.status, self.result, self.cause, self.told = status, result, cause, told
 
 
 def unreached(error: Exception) -> Unreached:
+    nobody = _unreached(error)
+    match error:
+        case CallRefused(status=status):
+            nobody.told = status
+        case TimeoutError():
+            nobody.told = 408
+    return nobody
+
+
+def _unreached(error: Exception) -> Unreached:
     match error:
         case CallRefused(status=486 | 600):
             return Unreached(486, Result.BUSY, str(error))

@@ -34,6 +34,9 @@ from cti.sip.registrar import Registrar
 from cti.sip.stack import Stack
 from cti.sip.transport import SipTransport
 from cti.toolbar.server import ToolbarServer
+from dialer.gate import Gate
+from dialer.one_to_one import OneToOne
+from dialer.validation import Validation
 
 log = logging.getLogger("ramal")
 
@@ -61,6 +64,7 @@ async def running(settings: Settings) -> AsyncIterator[Floor]:
         floor.db = pool
         phones = await stack.enter_async_context(telephones(settings, floor))
         stack.push_async_callback(floor.close)
+        await stack.enter_async_context(campaigns(settings, floor, pool))
 
         copying = asyncio.create_task(mirror.run(floor, redis_url))
         stack.push_async_callback(_cancel, copying)
@@ -126,6 +130,24 @@ async def telephones(settings: Settings, floor: Floor) -> AsyncIterator[Phones]:
             await transport.close()
     finally:
         await engine.stop()
+
+
+@contextlib.asynccontextmanager
+async def campaigns(settings: Settings, floor: Floor, pool: db.Db) -> AsyncIterator[OneToOne]:
+    """Campaigns at the desks. Nobody dials before the do-not-call list is known."""
+    await floor.blocklist.load(pool)
+    validation = Validation(pool)
+    gate = Gate(pool, floor.blocklist, validation)
+    one_to_one = OneToOne(floor, pool, gate, settings.item_lease_seconds)
+    one_to_one.join()
+    following = asyncio.create_task(floor.blocklist.follow(pool))
+    holding = asyncio.create_task(one_to_one.run())
+    try:
+        yield one_to_one
+    finally:
+        await _cancel(holding)
+        await _cancel(following)
+        await validation.close()
 
 
 @contextlib.asynccontextmanager

@@ -28,6 +28,8 @@ KEYWORDS = {
     "pgettext": ((1, "c"), 2),
     "N_": None,
     "Refused": None,
+    "Said": (2,),
+    "Closed": None,
 }
 OPTIONS = {"extensions": "jinja2.ext.i18n,jinja2.ext.do", "silent": "false", "newstyle_gettext": "true"}
 UNSEEN = ("cti/media/", "cti/sip/", "crm/embedded.py", "crm/child.py", "crm/db.py")  # no page says these
@@ -81,7 +83,7 @@ def _compiled(language: str) -> gettext.NullTranslations:
 def extracted() -> Catalog:
     """Every translatable word of the pages, and every constant refusal of the folders to the left."""
     found = Catalog(project="Ramal", charset="utf-8")
-    for folder in ("webui", "cti", "crm"):
+    for folder in ("webui", "dialer", "cti", "crm"):
         root = HERE.parent / folder
         for path in sorted(root.rglob("*")):
             method = METHODS.get(path.suffix)

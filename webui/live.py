@@ -24,6 +24,8 @@ from webui.page import FLOOR, PERFORM, SETTINGS, fragment, said, words
 log = logging.getLogger(__name__)
 
 REGIONS = ("status", "call", "customer", "form", "save", "dial", "directory", "pending", "figures")
+# Each page that is a screen of the desk: its regions with their templates. Attach says which page it is.
+PAGES: dict[str, dict[str, str]] = {"desk": {name: f"desk/{name}.html" for name in REGIONS}}
 QUIET = {"QueuesChanged": "queues", "DirectoryChanged": "directory"}  # these carry all they change
 QUIET_REGIONS = {"queues": ("status",), "directory": ("directory",)}
 QUIET_SECONDS = 0.5  # what only moves numbers is gathered this long
@@ -64,6 +66,7 @@ class Page:
         self._moved = asyncio.Event()
         self._urgent = asyncio.Event()
         self._attached = asyncio.Event()
+        self._templates = PAGES["desk"]
         self._sent: dict[str, str] = {}
         self._looked = asyncio.get_running_loop().time()
         self._running: set[asyncio.Task[None]] = set()
@@ -161,6 +164,7 @@ class Page:
     def _attach(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Join the desk's stream again: the whole page as it is now, then what was missed."""
         after, stream = arguments.get("last_event"), arguments.get("stream")
+        self._templates = PAGES.get(str(arguments.get("page")), PAGES["desk"])
         self.desk.detach(self)
         self._events.clear()
         attachment = self.desk.attach(self, after if isinstance(after, int) else None, stream)
@@ -172,7 +176,7 @@ class Page:
             "seq": snapshot["seq"],
             "replayed": attachment.replayed,
             "snapshot": snapshot,
-            "regions": self._changed(snapshot, REGIONS),
+            "regions": self._changed(snapshot, set(self._templates)),
         }
 
     async def _send_events(self) -> None:
@@ -197,21 +201,18 @@ class Page:
         if all(message["event"] in QUIET for message in events):
             names = {name for message in events for name in QUIET_REGIONS[QUIET[message["event"]]]}
         else:
-            names = set(REGIONS)
-        return self._changed(self.desk.snapshot(), [name for name in REGIONS if name in names])
+            names = set(self._templates)
+        return self._changed(self.desk.snapshot(), names)
 
-    def _changed(self, snapshot: dict[str, Any], names: tuple[str, ...] | list[str]) -> dict[str, str]:
+    def _changed(self, snapshot: dict[str, Any], names: set[str]) -> dict[str, str]:
         changed = {}
-        for name in names:
-            html = region(self._request, name, snapshot)
+        for name, template in self._templates.items():
+            if name not in names:
+                continue
+            html = fragment(self._request, template, desk=snapshot)
             if self._sent.get(name) != html:
                 self._sent[name] = changed[name] = html
         return changed
-
-
-def region(request: web.Request, name: str, snapshot: dict[str, Any]) -> str:
-    """One region of the desk page, drawn from what the server knows."""
-    return fragment(request, f"desk/{name}.html", desk=snapshot)
 
 
 def field_errors(request: web.Request, errors: Mapping[str, str]) -> dict[str, str]:

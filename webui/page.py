@@ -50,10 +50,12 @@ class Place:
 
 PLACES = (
     Place("/desk", N_("Desk"), "headset", "take_calls"),
+    Place("/work", N_("My campaigns"), "phone", "take_calls"),
     Place("/wallboard", N_("Wallboard"), "wall", "watch_wall"),
     Place("/tabulations", N_("Tabulations"), "form", "see_tabulations"),
     Place("/recordings", N_("Recordings"), "wave", "hear_recordings"),
     Place("/contacts", N_("Contacts"), "card", "see_contacts"),
+    Place("/campaigns", N_("Campaigns"), "outbound", "run_campaigns"),
     Place("/queues", N_("Queues"), "queue", "administer"),
     Place("/layouts", N_("Layouts"), "edit", "administer"),
     Place("/users", N_("Users"), "users", "administer"),
@@ -72,6 +74,9 @@ STATES = (  # of calls and stations, as refusals name them
     N_("no_media_path"),
     N_("not_registered"),
     N_("taken"),
+    N_("draft"),
+    N_("active"),
+    N_("paused"),
 )
 ROLES = {
     "administrator": N_("Administrator"),

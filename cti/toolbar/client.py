@@ -29,7 +29,7 @@ RETRY_SECONDS_MAX = 5.0
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 EVENTS_KEPT = 10_000
 RESYNCHRONISED = "Resynchronised"
-PARTS = ("agent", "station", "call", "customer", "form", "queues")
+PARTS = ("agent", "station", "call", "customer", "form", "queues", "work")
 """The parts of the snapshot which an event may bring anew."""
 
 
@@ -292,4 +292,8 @@ def applied(snapshot: Message, event: Message) -> Message:
             if form is not None and form["call"] == saved:
                 at_the_desk = call is not None and call["id"] == saved
                 after["form"] = form | {"status": "saved"} if at_the_desk else None
+        case {"event": "FormDropped", "call": str(dropped)}:
+            after["call"] = call
+            if form is not None and form["call"] == dropped:
+                after["form"] = None
     return after

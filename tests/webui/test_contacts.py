@@ -5,7 +5,7 @@ import pytest
 import pytest_asyncio
 
 from config import Settings
-from crm import audit, calls, centre, contacts
+from crm import audit, calls, centre, contacts, custom_fields, tickets
 from crm.calls import CallRecord, Direction, Result
 from crm.users import Role
 from tests.fakes.wall import FakeWall
@@ -135,3 +135,92 @@ async def test_the_audit_is_read_by_kind_person_and_subject(site):
 @pytest.mark.parametrize("role", [Role.AGENT, Role.SUPERVISOR, Role.BACK_OFFICE])
 async def test_the_audit_is_for_those_with_the_right(site, role):
     assert (await (await site.reader(role)).get("/audit"))[0] == 403
+
+
+# -- companies, custom fields, tickets -----------------------------------------------------------------------
+
+ACME = {
+    "kind": "company", "name": "Acme Ltda", "document": "12.ABC.345/01DE-35", "email": "a@acme.example",
+    "phones": "11 3000-1000", "emails": "fiscal@acme.example\n", "external_code": "A-7",
+    "person": "1", "person.1.name": "Lia Souza", "person.1.phones": "11 98765-4321; 11 3333-4444",
+    "address": "1", "address.1.street": "Av. Paulista", "address.1.number": "1000",
+    "address.1.city": "São Paulo", "address.1.state": "SP", "address.1.postal_code": "01310-100",
+}  # fmt: skip
+
+
+async def test_a_company_is_kept_with_its_people_and_address(site):
+    pairs = [*ACME.items(), ("person", "2"), ("person.2.name", "Rui"), ("person.2.type", "Financeiro")]
+    status, page, where = await site.agent.post("/contacts/new", pairs)
+    assert status == 303, page
+    page = (await site.agent.get(where))[1]
+    for words in ("Lia Souza", "main contact", "Financeiro", "Av. Paulista, 1000", "fiscal@acme", "A-7"):
+        assert words in page
+    contact = (await contacts.search(site.db, "acme"))[0]
+    edit = (await site.agent.get(f"/contacts/{contact.id}/edit"))[1]
+    assert 'value="(11) 98765-4321; (11) 3333-4444"' in edit and 'value="Financeiro"' in edit
+    assert f'name="person.1.id" value="{contact.people[0].id}"' in edit
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"person.1.phones": "later"}, "This has to be a telephone number with its area code."),
+        ({"person.1.name": ""}, "This has to be filled in."),
+        ({"address.1.postal_code": "123"}, "A postal code (CEP) has eight digits."),
+        ({"emails": "nobody"}, "This has to be an e-mail address."),
+    ],
+)
+async def test_what_is_wrong_in_a_row_is_said_there_and_nothing_typed_is_lost(site, changes, words):
+    status, page, _ = await site.agent.post("/contacts/new", ACME | changes)
+    assert status == 422 and words in page and 'value="Av. Paulista"' in page
+    assert await contacts.search(site.db, "acme") == []
+
+
+async def test_custom_fields_are_asked_kept_and_shown(site):
+    admin = await site.reader(Role.ADMINISTRATOR)
+    field = {"label": "Renda (R$)", "kind": "number", "required": "1"}
+    assert (await admin.post("/custom_fields", field))[0] == 303
+    assert 'name="custom.renda_r"' in (await site.agent.get("/contacts/new"))[1]
+    status, page, _ = await site.agent.post("/contacts/new", ACME | {"asked": "renda_r"})
+    assert status == 422 and "This has to be filled in." in page
+    status, page, where = await site.agent.post(
+        "/contacts/new", ACME | {"asked": "renda_r", "custom.renda_r": "1500,50"}
+    )
+    assert status == 303 and "1500.5" in (await site.agent.get(where))[1]
+
+
+async def test_an_administrator_orders_changes_and_removes_fields(site):
+    admin = await site.reader(Role.ADMINISTRATOR)
+    for label in ("Um", "Dois"):
+        assert (await admin.post("/custom_fields", {"label": label, "kind": "text"}))[0] == 303
+    one, two = await custom_fields.all(site.db)
+    assert (await admin.post("/custom_fields", {"id": str(two.id), "move": "up"}))[0] == 303
+    assert [f.label for f in await custom_fields.all(site.db)] == ["Dois", "Um"]
+    assert (await admin.post("/custom_fields", {"id": str(one.id), "label": "Primeiro"}))[0] == 303
+    status, page, _ = await admin.post("/custom_fields", {"id": str(two.id), "label": ""})
+    assert status == 422 and "This has to be filled in." in page
+    status, page, _ = await admin.post("/custom_fields", {"label": "Escolha", "kind": "choice"})
+    assert status == 422 and 'value="Escolha"' in page
+    assert (await admin.post("/custom_fields", {"id": str(two.id), "remove": "1"}))[0] == 303
+    assert [f.label for f in await custom_fields.all(site.db)] == ["Primeiro"]
+    assert "No longer asked: Dois" in (await admin.get("/custom_fields"))[1]
+    assert (await site.agent.get("/custom_fields"))[0] == 403
+
+
+async def test_open_tickets_and_attempts_stand_on_the_page(site):
+    contact = await made(site)
+    kind = await tickets.create_type(site.db, None, name="Venda", statuses=[{"name": "Aberto"}])
+    ticket = await tickets.open(site.db, None, type_id=kind.id, contact_id=contact.id, text="quer trocar")
+    campaign = await site.db.fetchval("INSERT INTO campaign (name, hours) VALUES ('N', '{}') RETURNING id")
+    await site.db.execute(
+        """
+        INSERT INTO attempt (campaign_id, generation, item_id, contact_id, attempt_number, started, situation,
+                             note)
+        VALUES ($1, 1, 1, $2, 1, now(), 'no_answer', 'à tarde')
+        """,
+        campaign,
+        contact.id,
+    )
+    page = (await site.agent.get(f"/contacts/{contact.id}"))[1]
+    for words in (f"/tickets/{ticket.id}", ticket.protocol, "quer trocar", "Attempt: no answer", "à tarde"):
+        assert words in page

@@ -1,4 +1,4 @@
-"""The REST API: what programs read with the token of data/api.token, and people with their login.
+"""The REST API: what programs read, and the leads they send, with the token of data/api.token.
 
 Programs that act, or that must miss nothing, use the CTI port (docs/cti-protocol.md) instead.
 """
@@ -9,6 +9,7 @@ from aiohttp import web
 
 from crm import users
 from webui.auth import require
+from webui.campaigns.leads import LEAD
 from webui.page import FLOOR
 
 routes = web.RouteTableDef()
@@ -76,6 +77,23 @@ DESCRIPTION: dict[str, Any] = {
         "/api/wall": _reading("Queues, agents and waiting calls", "Wall"),
         "/api/queues": _reading("Each queue today", "Queues"),
         "/api/agents": _reading("Each agent now", "Agents"),
+        "/api/campaigns/{id}/leads": {
+            "post": {
+                "summary": "A lead for a campaign that takes leads; sent twice, it is the first one again",
+                "security": [{"token": []}, {"session": []}],
+                "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}}],
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Lead"}}},
+                },
+                "responses": {
+                    "201": {"description": "id, contact_id, item_id (null: every number is blocked), at"},
+                    "400": {"description": "Not a lead"},
+                    "404": {"description": "No such campaign"},
+                    "422": {"description": "error: what is wrong, field by field"},
+                },
+            }
+        },
         "/api/desk": _reading("One's own desk, as docs/cti-protocol.md describes its snapshot", "Desk"),
     },
     "components": {
@@ -117,6 +135,7 @@ DESCRIPTION: dict[str, Any] = {
                 ]
             },
             "Desk": {"type": "object"},
+            "Lead": LEAD,
         },
     },
 }

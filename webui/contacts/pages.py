@@ -2,25 +2,49 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
 from multidict import MultiMapping
 
-from crm import contacts
-from crm.contacts import Contact
+from crm import contacts, custom_fields, tickets
+from crm.contacts import MAIN, STATES, Contact
+from crm.contacts import Address as PostalAddress
 from crm.numbers import display
 from crm.refused import Refused
+from crm.tickets import TicketFilter
 from crm.users import can
 from webui.address import Address
 from webui.auth import require
 from webui.calls import result_words
-from webui.page import DB, SETTINGS, document, render
-from webui.sent import errors, typed
+from webui.i18n import N_
+from webui.page import DB, SETTINGS, document, render, words
+from webui.sent import errors, several, typed
 
 SHOWN_MAX = 50
 ENTRIES_MAX = 100
 GIVEN = ("name", "company", "document", "email", "notes")
+PERSON = ("id", "name", "type", "phones", "email")
+BLANK_PEOPLE = 2
+TICKETS_MAX = 5
+
+SITUATIONS = {
+    "dialing": N_("dialing"),
+    "completed": N_("completed"),
+    "voicemail": N_("voicemail"),
+    "busy": N_("busy"),
+    "no_answer": N_("no answer"),
+    "invalid": N_("invalid number"),
+    "congestion": N_("congestion"),
+    "rejected": N_("rejected"),
+    "failed": N_("failed"),
+    "discarded_cti": N_("discarded by the system"),
+    "discarded_customer": N_("the customer hung up"),
+    "cancelled": N_("cancelled"),
+    "blocked": N_("blocked"),
+    "not_dialed": N_("not dialed"),
+}
 
 routes = web.RouteTableDef()
 
@@ -38,6 +62,7 @@ async def found(request: web.Request) -> web.Response:
         text=text,
         people=people[:SHOWN_MAX],
         more=len(people) > SHOWN_MAX,
+        may_administer=can(request["user"], "administer"),
         may_edit=can(request["user"], "edit_contacts"),
     )
 
@@ -45,7 +70,8 @@ async def found(request: web.Request) -> web.Response:
 @routes.get("/contacts/new")
 @require("edit_contacts")
 async def new(request: web.Request) -> web.Response:
-    return form(request, None, {"phones": request.query.get("phone", "")})
+    kind = "company" if request.query.get("kind") == "company" else "person"
+    return await form(request, None, {"phones": request.query.get("phone", ""), "kind": kind})
 
 
 @routes.post("/contacts/new")
@@ -56,13 +82,14 @@ async def create(request: web.Request) -> web.Response:
     try:
         made = await contacts.create(request.app[DB], request["user"], area_code=area, **facts(sent))
     except Refused as refused:
-        return form(request, None, typed(sent), errors(request, refused))
+        return await form(request, None, typed(sent), errors(request, refused), rows_of(sent))
     raise web.HTTPSeeOther(f"/contacts/{made.id}?saved=1")
 
 
 @routes.get("/contacts/{id:[0-9]{1,15}}")
 @require("see_contacts")
 async def one(request: web.Request) -> web.Response:
+    _ = words(request)
     contact = await find(request)
     user = request["user"]
     return render(
@@ -71,6 +98,12 @@ async def one(request: web.Request) -> web.Response:
         contact=contact,
         results=result_words(request),
         timeline=await contacts.timeline(request.app[DB], contact.id, ENTRIES_MAX),
+        situations={code: _(word) for code, word in SITUATIONS.items()},
+        custom=await custom_answers(request, contact),
+        tickets=await tickets.search(
+            request.app[DB], TicketFilter(contact_id=contact.id, closed=False), TICKETS_MAX
+        ),
+        main=MAIN,
         may_edit=can(user, "edit_contacts"),
         may_open=can(user, "see_tabulations"),
         saved="saved" in request.query,
@@ -81,7 +114,7 @@ async def one(request: web.Request) -> web.Response:
 @require("edit_contacts")
 async def edit(request: web.Request) -> web.Response:
     contact = await find(request)
-    return form(request, contact, values_of(contact))
+    return await form(request, contact, values_of(contact), rows=rows_known(contact))
 
 
 @routes.post("/contacts/{id:[0-9]{1,15}}/edit")
@@ -92,37 +125,109 @@ async def update(request: web.Request) -> web.Response:
     try:
         await contacts.update(request.app[DB], request["user"], contact.id, area_code=area, **facts(sent))
     except Refused as refused:
-        return form(request, contact, typed(sent), errors(request, refused))
+        return await form(request, contact, typed(sent), errors(request, refused), rows_of(sent))
     raise web.HTTPSeeOther(f"/contacts/{contact.id}?saved=1")
 
 
-def form(
+async def custom_answers(request: web.Request, contact: Contact) -> list[tuple[str, str, str]]:
+    """Label, answer and kind of each custom field answered, also of those no longer asked."""
+    _ = words(request)
+    fields = await custom_fields.ever(request.app[DB])
+    found = [(f.label, contact.custom[f.key], str(f.kind)) for f in fields if f.key in contact.custom]
+    return [(label, _("yes") if kind == "checkbox" else answer, kind) for label, answer, kind in found]
+
+
+Rows = tuple[list[dict[str, str]], list[dict[str, str]]]  # addresses, people
+
+
+async def form(
     request: web.Request,
     contact: Contact | None,
     values: Mapping[str, str],
     wrong: Mapping[str, str] | None = None,
+    rows: Rows = ([], []),
 ) -> web.Response:
+    addresses, people = rows
     return render(
         request,
         "contacts/form.html",
         status=422 if wrong else 200,
         contact=contact,
         values=values,
+        addresses=[*addresses, dict.fromkeys(PostalAddress.__slots__, "")],
+        people=[*people, *(dict.fromkeys(PERSON, "") for _row in range(BLANK_PEOPLE))],
+        fields=await custom_fields.all(request.app[DB]),
+        person_types=await contacts.person_types(request.app[DB]),
+        states=[(state, state) for state in sorted(STATES)],
+        main=MAIN,
         errors=wrong or {},
     )
 
 
 def facts(sent: MultiMapping[Any]) -> dict[str, Any]:
     """About a contact, as crm.contacts takes them and checks them; a telephone number a line."""
-    phones = re.split(r"[\n;,]", str(sent.get("phones", "")))
-    return {name: str(sent.get(name, "")) for name in GIVEN} | {"phones": phones}
+    answer: dict[str, Any] = {name: str(sent.get(name, "")) for name in GIVEN}
+    answer["phones"] = lines(sent, "phones")
+    if "kind" not in sent:
+        return answer
+    addresses, people = rows_of(sent)
+    answer |= {
+        "kind": str(sent["kind"]),
+        "external_code": str(sent.get("external_code", "")),
+        "emails": lines(sent, "emails"),
+        "addresses": addresses,
+        "people": [{**person, "phones": re.split(r"[\n;,]", person["phones"])} for person in people],
+    }
+    if "asked" in sent:
+        answer["custom"] = {key: str(sent.get(f"custom.{key}", "")) for key in several(sent, "asked")}
+    return answer
+
+
+def lines(sent: MultiMapping[Any], name: str) -> list[str]:
+    return re.split(r"[\n;,]", str(sent.get(name, "")))
+
+
+def rows_of(sent: MultiMapping[Any]) -> Rows:
+    """Addresses and people as typed; those without any word are left out, so that errors count the others."""
+    addresses = [
+        {name: str(sent.get(f"address.{n}.{name}", "")) for name in PostalAddress.__slots__}
+        for n in several(sent, "address")
+    ]
+    people = [
+        {name: str(sent.get(f"person.{n}.{name}", "")) for name in PERSON} for n in several(sent, "person")
+    ]
+    return (
+        [each for each in addresses if any(text.strip() for text in each.values())],
+        [
+            each
+            for each in people
+            if any(text.strip() for name, text in each.items() if name not in ("id", "type"))
+        ],
+    )
+
+
+def rows_known(contact: Contact) -> Rows:
+    people = [
+        {
+            "id": str(person.id),
+            "name": person.name,
+            "type": person.type,
+            "phones": "; ".join(display(number) for number in person.phones),
+            "email": person.email,
+        }
+        for person in contact.people
+    ]
+    return [asdict(address) for address in contact.addresses], people
 
 
 def values_of(contact: Contact) -> dict[str, str]:
-    values = {name: str(getattr(contact, name)) for name in GIVEN}
-    return values | {
+    values = {name: str(getattr(contact, name)) for name in (*GIVEN, "kind", "external_code")}
+    return {
+        **values,
         "phones": "\n".join(display(number) for number in contact.phones),
         "document": document(contact.document),
+        "emails": "\n".join(contact.emails),
+        **{f"custom.{key}": answer for key, answer in contact.custom.items()},
     }
 
 

@@ -18,13 +18,13 @@ serverNow(main.dataset.now);
 let stream = main.dataset.stream;
 let last = Number(main.dataset.seq);
 
-const live = new Live("/live", words);
+export const live = new Live("/live", words);
 const ring = new Ring();
 const media = new Media({
   offer: (sdp) => live.request("MediaOffer", { sdp }).then((answer) => answer.sdp),
   report: (state, detail) => live.request("MediaReport", { state, detail }).catch(() => {}),
 });
-const draft = keepDraft(live, words);
+export const draft = keepDraft(live, words);
 const station = stationDialog({ live, media, words, about });
 showLine(media, words);
 
@@ -39,7 +39,7 @@ function about() {
 }
 
 live.addEventListener("open", async () => {
-  const answer = await live.request("Attach", { stream, last_event: last }).catch(() => null);
+  const answer = await live.request("Attach", { stream, last_event: last, page: main.dataset.page }).catch(() => null);
   if (!answer) return;
   stream = answer.stream;
   last = answer.seq;
@@ -215,7 +215,7 @@ document.addEventListener("keydown", (event) => {
   if (button) {
     event.preventDefault();
     button.click();
-  } else if (["F2", "F4", "F6", "F8", "F9"].includes(key)) {
+  } else if (["F2", "F4", "F6", "F7", "F8", "F9"].includes(key)) {
     event.preventDefault(); // never the browser's own meaning of a key that is ours a moment later
   }
 });

@@ -77,6 +77,14 @@ export function keepDraft(live, words) {
   return {
     resend: keep,
 
+    // What is typed now, null without an open form; the drafting of it waits no longer.
+    now() {
+      clearTimeout(timer);
+      dirty = false;
+      return form() && answers(form());
+    },
+    refused: (errors) => form() && say(errors),
+
     // Another window of this agent typed: take it over where nobody types here.
     elsewhere(sent) {
       const open = form();

@@ -1,0 +1,431 @@
+"""How a campaign's list is made: from a filter, a file or leads, without anybody twice and nobody blocked."""
+
+import datetime
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import asyncpg
+
+from crm import audit, campaigns, filters
+from crm.campaigns import Campaign
+from crm.db import Db
+from crm.entry import missing
+from crm.refused import Refused
+from crm.users import User, can, require
+
+SECONDS_MAX = 600  # for one statement over millions of people
+ASKED_AT_ONCE = 200  # people whose validation is under way before the next are read
+ADD, REBUILD = "add", "rebuild"
+
+
+class Verdict(Protocol):
+    """What a validation said; `failed` when it gave no answer."""
+
+    @property
+    def allowed(self) -> bool: ...
+    @property
+    def failed(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What a validation may be told of somebody (UAU-23)."""
+
+    external_code: str
+    internal_code: str
+    document: str
+
+
+Ask = Callable[[Campaign, Person], Awaitable[Verdict]]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One making of the list (UAU-32)."""
+
+    id: int
+    campaign_id: int
+    generation: int
+    at: datetime.datetime
+    by_user_id: int | None
+    by: str  # the user's name
+    kind: str  # add, rebuild, import, lead
+    added: int
+    duplicates: int
+    blocked: int
+    rejected: int
+    failed: int
+    import_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    contact_id: int
+    contact: str
+    document: str
+    number: str  # the first that may be called, else the first
+    standing: str  # new, listed, blocked, rejected
+
+
+@dataclass(frozen=True, slots=True)
+class ShowList:
+    """Who would be added, before anything is recorded (UAU-31)."""
+
+    new: int
+    listed: int
+    blocked: int
+    rejected: int  # without a number
+    candidates: tuple[Candidate, ...]
+
+
+# -- Who is meant ------------------------------------------------------------------------------------------
+
+
+async def audience(
+    connection: asyncpg.Connection, campaign: Campaign, first: int = 1
+) -> tuple[str, list[Any]]:
+    """The condition on `contact` of the campaign's source, and its arguments from `first` on."""
+    match campaign.source:
+        case "filter":
+            saved = await filters.by_id(connection, campaign.filter_id) if campaign.filter_id else None
+            if saved is None:
+                raise missing("filter")
+            return await filters.where(connection, saved.tree, first)
+        case "leads":
+            where = f"contact.id IN (SELECT contact_id FROM lead WHERE campaign_id = ${first})"
+        case _:  # whom its files ever brought: they are or were on the list
+            where = (
+                f"contact.id IN (SELECT contact_id FROM list_item WHERE campaign_id = ${first}"
+                f" UNION SELECT contact_id FROM list_item_archive WHERE campaign_id = ${first})"
+            )
+    return where, [campaign.id]
+
+
+CANDIDATES = """
+    SELECT contact.id AS contact_id, numbers.all > 0 AS reachable, numbers.free > 0 AS free,
+           EXISTS (SELECT FROM list_item
+                    WHERE list_item.campaign_id = $1 AND list_item.contact_id = contact.id) AS listed
+      FROM contact
+     CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE NOT wrong) AS all,
+                                count(*) FILTER (WHERE NOT wrong AND NOT blocked) AS free
+                           FROM campaign_phones($1, contact.id)) AS numbers
+     WHERE """
+
+
+async def show_list(db: Db, campaign: Campaign, limit: int = 50, offset: int = 0) -> ShowList:
+    """The people of the campaign's source, by id, each with what recording would do with them."""
+    async with db.acquire() as connection, connection.transaction(readonly=True):
+        where, arguments = await audience(connection, campaign, 2)
+        counted = await connection.fetchrow(
+            f"""
+            SELECT count(*) FILTER (WHERE NOT listed AND free) AS new,
+                   count(*) FILTER (WHERE listed) AS listed,
+                   count(*) FILTER (WHERE NOT listed AND reachable AND NOT free) AS blocked,
+                   count(*) FILTER (WHERE NOT listed AND NOT reachable) AS rejected
+              FROM ({CANDIDATES} {where}) AS candidate
+            """,
+            campaign.id,
+            *arguments,
+            timeout=SECONDS_MAX,
+        )
+        last = len(arguments) + 1
+        rows = await connection.fetch(
+            f"""
+            SELECT candidate.contact_id, contact.name AS contact, contact.document,
+                   coalesce((SELECT number FROM campaign_phones($1, candidate.contact_id)
+                              ORDER BY blocked OR wrong, place, number LIMIT 1), '') AS number,
+                   CASE WHEN listed THEN 'listed' WHEN free THEN 'new'
+                        WHEN reachable THEN 'blocked' ELSE 'rejected' END AS standing
+              FROM ({CANDIDATES} {where}
+                     ORDER BY contact.id LIMIT ${last + 1} OFFSET ${last + 2}) AS candidate
+              JOIN contact ON contact.id = candidate.contact_id
+             ORDER BY candidate.contact_id
+            """,
+            campaign.id,
+            *arguments,
+            limit,
+            offset,
+            timeout=SECONDS_MAX,
+        )
+    return ShowList(**counted, candidates=tuple(Candidate(**row) for row in rows))
+
+
+# -- Making it ---------------------------------------------------------------------------------------------
+
+
+async def generate(
+    db: Db,
+    by: User | None,
+    campaign_id: int,
+    kind: str,
+    now: datetime.datetime,
+    ask: Ask | None = None,
+) -> Load:
+    """Add who is not on the list yet (UAU-33), or discard the list and its counters and begin anew (UAU-34).
+
+    What a rebuild discards is kept in the archive. Refused unless the campaign is in use (UAU-28), and a
+    rebuild while an item is in somebody's hands. `ask` is the campaign's validation of each person (UAU-21).
+    """
+    require(by, "run_campaigns")
+    campaign = await campaigns.found(db, campaign_id)
+    check_can_record(campaign, kind)
+    if campaign.validates and campaign.validate_list and ask is None:
+        raise Refused("The validation of this campaign's list cannot be asked now.", code="no_validation")
+    async with db.acquire() as connection:
+        try:
+            counted = await gather(connection, campaign, kind)
+            if campaign.validates and campaign.validate_list and ask is not None:
+                counted |= await ask_each(connection, campaign, ask, counted)
+            return await record(connection, by, campaign, kind, now, counted)
+        finally:
+            if not connection.is_closed():
+                await connection.execute("DROP TABLE IF EXISTS pg_temp.candidate")
+
+
+def check_can_record(campaign: Campaign, kind: str) -> None:
+    if kind not in (ADD, REBUILD):
+        raise Refused("There is no such way to make a list.", code="bad_argument")
+    if campaign.status not in ("active", "paused"):
+        raise Refused(
+            "The campaign {name} has to be active before its list is recorded.",
+            code="wrong_status",
+            name=campaign.name,
+        )
+    if campaign.source == "layout" and kind == ADD:
+        raise Refused(
+            "The people of {name} come from a file: import one to add to its list.",
+            code="needs_import",
+            name=campaign.name,
+        )
+
+
+async def gather(connection: asyncpg.Connection, campaign: Campaign, kind: str) -> dict[str, int]:
+    """Whom to add, into a table of this connection; and how many were left out, and why."""
+    where, arguments = await audience(connection, campaign, 2)
+    await connection.execute("DROP TABLE IF EXISTS pg_temp.candidate")
+    await connection.execute(
+        """
+        CREATE TEMP TABLE candidate (contact_id bigint PRIMARY KEY, reachable boolean, free boolean,
+                                     listed boolean)
+        """
+    )
+    await connection.execute(
+        f"INSERT INTO candidate (contact_id, reachable, free, listed) {CANDIDATES} {where}",
+        campaign.id,
+        *arguments,
+        timeout=SECONDS_MAX,
+    )
+    if kind == REBUILD:  # everybody now listed leaves the list first
+        await connection.execute("UPDATE candidate SET listed = false WHERE listed", timeout=SECONDS_MAX)
+    row = await connection.fetchrow(
+        """
+        SELECT count(*) FILTER (WHERE listed) AS duplicates,
+               count(*) FILTER (WHERE NOT listed AND reachable AND NOT free) AS blocked,
+               count(*) FILTER (WHERE NOT listed AND NOT reachable) AS rejected
+          FROM candidate
+        """,
+        timeout=SECONDS_MAX,
+    )
+    await connection.execute("DELETE FROM candidate WHERE listed OR NOT free", timeout=SECONDS_MAX)
+    return {**row, "failed": 0}
+
+
+async def ask_each(
+    connection: asyncpg.Connection, campaign: Campaign, ask: Ask, counted: dict[str, int]
+) -> dict[str, int]:
+    """Whom the validation refuses leaves; where it gives no answer the campaign says what follows."""
+    refused = failed = 0
+    last = 0
+    while rows := await connection.fetch(
+        """
+        SELECT contact.id, contact.external_code, contact.document
+          FROM candidate JOIN contact ON contact.id = candidate.contact_id
+         WHERE candidate.contact_id > $1 ORDER BY candidate.contact_id LIMIT $2
+        """,
+        last,
+        ASKED_AT_ONCE,
+    ):
+        last = rows[-1]["id"]
+        said = [
+            await ask(campaign, Person(row["external_code"], str(row["id"]), row["document"])) for row in rows
+        ]
+        failed += sum(each.failed for each in said)
+        out = [
+            row["id"]
+            for row, each in zip(rows, said, strict=True)
+            if not (campaign.validation_on_failure == "allow" if each.failed else each.allowed)
+        ]
+        refused += len(out)
+        await connection.execute("DELETE FROM candidate WHERE contact_id = ANY($1::bigint[])", out)
+    return {"rejected": counted["rejected"] + refused, "failed": failed}
+
+
+async def record(
+    connection: asyncpg.Connection,
+    by: User | None,
+    campaign: Campaign,
+    kind: str,
+    now: datetime.datetime,
+    counted: dict[str, int],
+) -> Load:
+    async with connection.transaction():
+        await connection.execute("SELECT FROM campaign WHERE id = $1 FOR NO KEY UPDATE", campaign.id)
+        if kind == REBUILD:
+            await archive(connection, by, campaign, now)
+        load_id = await connection.fetchval(
+            """
+            INSERT INTO campaign_load (campaign_id, generation, at, by_user_id, kind, duplicates, blocked,
+                                       rejected, failed)
+            SELECT id, generation, $2, $3, $4, $5, $6, $7, $8 FROM campaign WHERE id = $1 RETURNING id
+            """,
+            campaign.id,
+            now,
+            by.id if by else None,
+            kind,
+            counted["duplicates"],
+            counted["blocked"],
+            counted["rejected"],
+            counted["failed"],
+        )
+        answer = await connection.execute(
+            """
+            INSERT INTO list_item (campaign_id, contact_id, generation, load_id)
+            SELECT campaign.id, candidate.contact_id, campaign.generation, $2
+              FROM campaign CROSS JOIN candidate
+             WHERE campaign.id = $1 AND EXISTS (SELECT FROM contact WHERE id = candidate.contact_id)
+             ORDER BY candidate.contact_id
+            ON CONFLICT ON CONSTRAINT list_item_once DO NOTHING
+            """,
+            campaign.id,
+            load_id,
+            timeout=SECONDS_MAX,
+        )
+        await connection.execute(
+            "UPDATE campaign_load SET added = $2 WHERE id = $1", load_id, int(answer.split()[-1])
+        )
+        load = await by_id(connection, load_id)
+        await audit.note(
+            connection,
+            by,
+            f"campaign.list_{kind}",
+            f"campaign {campaign.name}",
+            None,
+            {"added": load.added, "duplicates": load.duplicates, "generation": load.generation} | counted,
+        )
+    return load
+
+
+async def archive(
+    connection: asyncpg.Connection, by: User | None, campaign: Campaign, now: datetime.datetime
+) -> None:
+    """The whole list moves to the archive as it was; attempts keep the generation they were made in."""
+    await connection.execute(
+        """
+        WITH gone AS (DELETE FROM list_item WHERE campaign_id = $1 RETURNING *)
+        INSERT INTO list_item_archive SELECT gone.*, $2, $3 FROM gone
+        """,
+        campaign.id,
+        now,
+        by.id if by else None,
+        timeout=SECONDS_MAX,
+    )
+    holder = await connection.fetchval(
+        """
+        SELECT user_account.name FROM list_item_archive
+          JOIN user_account ON user_account.id = list_item_archive.held_by
+          JOIN campaign ON campaign.id = list_item_archive.campaign_id
+         WHERE list_item_archive.campaign_id = $1 AND list_item_archive.generation = campaign.generation
+           AND list_item_archive.held_until > $2 LIMIT 1
+        """,
+        campaign.id,
+        now,
+    )
+    if holder is not None:
+        raise Refused("{name} has an item of this list in use; release it first.", code="in_use", name=holder)
+    await connection.execute("UPDATE campaign SET generation = generation + 1 WHERE id = $1", campaign.id)
+    await campaigns.touch(connection, campaign.id)
+
+
+async def add(
+    connection: asyncpg.Connection,
+    campaign: Campaign,
+    contact_ids: Sequence[int],
+    load_id: int | None = None,
+    priority: int = 0,
+) -> int:
+    """For importers and leads, in their own transaction: how many came new to the list."""
+    answer = await connection.execute(
+        """
+        INSERT INTO list_item (campaign_id, contact_id, generation, load_id, priority)
+        SELECT campaign.id, given.contact_id, campaign.generation, $3, $4
+          FROM campaign CROSS JOIN unnest($2::bigint[]) WITH ORDINALITY AS given (contact_id, place)
+         WHERE campaign.id = $1
+           AND EXISTS (SELECT FROM campaign_phones($1, given.contact_id) WHERE NOT blocked AND NOT wrong)
+         ORDER BY given.place
+        ON CONFLICT ON CONSTRAINT list_item_once DO NOTHING
+        """,
+        campaign.id,
+        contact_ids,
+        load_id,
+        priority,
+        timeout=SECONDS_MAX,
+    )
+    return int(answer.split()[-1])
+
+
+async def link(db: Db, by: User, campaign_id: int, contact_id: int) -> bool:
+    """Put one customer on the list by hand (UAU-14, TEL-14); False when he was there already or is blocked.
+
+    By whoever runs campaigns, or by an agent of a campaign that allows it.
+    """
+    campaign = await campaigns.found(db, campaign_id)
+    if not can(by, "run_campaigns") and not (campaign.link_person and campaigns.belongs(campaign, by)):
+        raise Refused(
+            "{name} may not add customers to the campaign {campaign}.",
+            code="not_allowed",
+            name=by.name,
+            campaign=campaign.name,
+        )
+    check_can_record(campaign, REBUILD)
+    async with db.acquire() as connection, connection.transaction():
+        name = await connection.fetchval("SELECT name FROM contact WHERE id = $1", contact_id)
+        if name is None:
+            raise missing("contact")
+        added = await add(connection, campaign, [contact_id])
+        await audit.note(
+            connection,
+            by,
+            "campaign.link",
+            f"campaign {campaign.name}",
+            None,
+            {"contact": name, "added": added},
+        )
+    return added == 1
+
+
+LOAD = """
+    SELECT campaign_load.id, campaign_load.campaign_id, campaign_load.generation, campaign_load.at,
+           campaign_load.by_user_id, coalesce(user_account.name, '') AS by, campaign_load.kind,
+           campaign_load.added, campaign_load.duplicates, campaign_load.blocked, campaign_load.rejected,
+           campaign_load.failed, campaign_load.import_id
+      FROM campaign_load
+      LEFT JOIN user_account ON user_account.id = campaign_load.by_user_id
+"""
+
+
+async def by_id(db: Db | asyncpg.Connection, load_id: int) -> Load:
+    row = await db.fetchrow(LOAD + "WHERE campaign_load.id = $1", load_id)
+    if row is None:
+        raise missing("load")
+    return Load(**row)
+
+
+async def loads(db: Db | asyncpg.Connection, campaign_id: int, limit: int = 200) -> list[Load]:
+    """Of every generation, newest first."""
+    rows = await db.fetch(
+        LOAD + "WHERE campaign_load.campaign_id = $1 ORDER BY campaign_load.id DESC LIMIT $2",
+        campaign_id,
+        limit,
+    )
+    return [Load(**row) for row in rows]

@@ -1,0 +1,482 @@
+"""Looking at a campaign's list: who is on it, how far it is, and why somebody is not called."""
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from crm import campaigns
+from crm.calls import ZONE
+from crm.campaigns import Campaign, Said
+from crm.contacts import patterns
+from crm.db import Db
+from crm.e164 import display
+from crm.entry import missing
+from crm.item_states import SITUATION_LABELS, STATE_LABELS, TO_WORK, Result, Situation, State
+from crm.users import User
+
+PAGE = 50
+FOUND_MAX = 1000  # customers a search looks for on the list
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What to find a customer by (UAU-45); empty does not filter."""
+
+    name: str = ""
+    document: str = ""
+    phone: str = ""  # its last digits
+    external_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the list."""
+
+    id: int
+    contact_id: int
+    contact: str
+    document: str
+    external_code: str
+    state: State
+    priority: int
+    attempts: int
+    due_at: datetime.datetime | None
+    callback_owner: int | None
+    callback_agent: str
+    callback_note: str
+    result: Result | None
+    concluded_at: datetime.datetime | None
+    last_attempt_at: datetime.datetime | None
+    last_situation: str
+    held_by: int | None
+    held_agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    rows: tuple[Row, ...]
+    page: int  # from 1
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """One agent of a campaign, today."""
+
+    user_id: int
+    agent: str
+    attempts: int
+    contacts: int  # who answered
+    successes: int
+    failures: int
+    callbacks: int
+    holds: str  # the customer in hand
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    states: Mapping[State, int]
+    all: int
+    worked: int  # no longer not worked
+    left: int  # still to be called, at once or later
+    in_use: int
+    overdue: int  # callbacks
+    successes: int
+    failures: int
+    ended_last_hour: int  # items that came to their end
+    seconds_left: float | None  # at this pace; None while nothing comes to its end
+    agents: tuple[Working, ...]
+
+
+# -- The list ----------------------------------------------------------------------------------------------
+
+ROW = """
+    SELECT item.id, item.contact_id, contact.name AS contact, contact.document, contact.external_code,
+           item.state, item.priority, item.attempts, item.due_at, item.callback_owner,
+           coalesce(owner.name, '') AS callback_agent, item.callback_note, item.result, item.concluded_at,
+           item.last_attempt_at, item.last_situation, item.held_by, coalesce(holder.name, '') AS held_agent
+      FROM chosen
+      JOIN list_item AS item ON item.id = chosen.id
+      JOIN contact ON contact.id = item.contact_id
+      LEFT JOIN user_account AS owner ON owner.id = item.callback_owner
+      LEFT JOIN user_account AS holder ON holder.id = item.held_by
+     ORDER BY chosen.place
+"""
+FOUND = """
+    SELECT contact.id FROM contact
+     WHERE (cardinality($7::text[]) = 0 OR contact.found_by LIKE ALL ($7))
+       AND ($8 = '' OR contact.document = $8)
+       AND ($9 = '' OR contact.external_code = $9)
+       AND ($10 = '' OR contact.id IN (SELECT contact_id FROM contact_phone
+                                        WHERE reverse(number) LIKE reverse($10) || '%'))
+       AND EXISTS (SELECT FROM list_item WHERE list_item.campaign_id = $1 AND contact_id = contact.id)
+     LIMIT 1000
+"""
+# In the order of dialing. Each part is read from its own index, no further than the page asked for.
+PARTS: Mapping[str, str] = {
+    "callback": """
+        SELECT item.id, 0 AS part, 0 AS tries, item.due_at, item.priority FROM list_item AS item
+         WHERE item.campaign_id = $1 AND item.state IN (1, 3) AND item.due_at <= $4 {of}
+           AND (item.callback_owner IS NULL OR item.callback_owner = $5::integer)
+         ORDER BY item.due_at, item.priority, item.id LIMIT $2::integer + $3::integer + 1""",
+    "not_worked": """
+        SELECT item.id, 1 AS part, 0 AS tries, NULL::timestamptz AS due_at, item.priority
+          FROM list_item AS item
+         WHERE item.campaign_id = $1 AND item.state = 0 {of}
+         ORDER BY item.priority, item.id LIMIT $2::integer + $3::integer + 1""",
+    "trying": """
+        SELECT item.id, 2 AS part, item.attempts AS tries, item.due_at, item.priority FROM list_item AS item
+         WHERE item.campaign_id = $1 AND item.state = 2 AND item.held_by IS NULL {of}
+         ORDER BY item.attempts, item.due_at, item.priority, item.id LIMIT $2::integer + $3::integer + 1""",
+    "trying_held": """
+        SELECT item.id, 2 AS part, item.attempts AS tries, item.due_at, item.priority FROM list_item AS item
+         WHERE item.campaign_id = $1 AND item.state = 2 AND item.held_by IS NOT NULL {of}
+         ORDER BY item.attempts, item.due_at, item.priority, item.id LIMIT $2::integer + $3::integer + 1""",
+    "later": """
+        SELECT item.id, 3 AS part, 0 AS tries, item.due_at, item.priority FROM list_item AS item
+         WHERE item.campaign_id = $1 AND item.state IN (1, 3)
+           AND NOT (item.due_at <= $4
+           AND (item.callback_owner IS NULL OR item.callback_owner = $5::integer)) {of}
+         ORDER BY item.due_at, item.priority, item.id LIMIT $2::integer + $3::integer + 1""",
+    "ended": """
+        SELECT item.id, 4 + item.state AS part, 0 AS tries, NULL::timestamptz AS due_at, item.priority
+          FROM list_item AS item
+         WHERE item.campaign_id = $1 AND item.state IN (4, 5, 6) {of}
+         ORDER BY item.state, item.priority, item.id LIMIT $2::integer + $3::integer + 1""",
+}
+PARTS_OF: Mapping[State | None, tuple[str, ...]] = {
+    None: ("callback", "not_worked", "trying", "trying_held", "later"),
+    State.NOT_WORKED: ("not_worked",),
+    State.TRYING: ("trying", "trying_held"),
+    State.TO_CALL_BACK: ("callback", "later"),
+    State.TRYING_CALLBACK: ("callback", "later"),
+    State.CONCLUDED: ("ended",),
+    State.HIT_LIMIT: ("ended",),
+    State.CANCELLED: ("ended",),
+}
+
+
+async def search(
+    db: Db,
+    campaign: Campaign,
+    user: User,
+    criteria: Criteria,
+    situation: State | None,
+    now: datetime.datetime,
+    page: int = 1,
+    size: int = PAGE,
+) -> Page:
+    """The people of a list in the order of dialing, by situation (UAU-48 … UAU-51) or by what is known.
+
+    Without criteria and situation: who is still to be called. With criteria: whoever is on the list.
+    """
+    asked = [
+        await patterns(db, criteria.name.replace("\x00", " ").split()[:8]) or [],
+        "".join(each for each in criteria.document.upper() if each.isalnum()),
+        criteria.external_code.strip().replace("\x00", ""),
+        "".join(each for each in criteria.phone if each.isdigit()),
+    ]
+    looking = any(asked)
+    of = " AND item.contact_id IN (SELECT id FROM found)" if looking else ""
+    of += " AND item.state = $6::integer" if situation is not None else " AND $6::integer IS NULL"
+    parts = PARTS_OF[situation] if situation is not None or not looking else tuple(PARTS)
+    chosen = " UNION ALL ".join(f"({PARTS[part].replace('{of}', of)})" for part in parts)
+    rows = await db.fetch(
+        f"""
+        WITH {"found AS MATERIALIZED (" + FOUND + ")," if looking else ""}
+        asked AS (SELECT $4::timestamptz, $5::integer),
+        chosen AS MATERIALIZED (
+            SELECT id, row_number() OVER (ORDER BY part, tries, due_at, priority, id) AS place
+              FROM ({chosen}) AS parts
+             WHERE $4::timestamptz IS NOT NULL AND $5::integer IS NOT NULL  -- not every part asks for them
+             ORDER BY part, tries, due_at, priority, id LIMIT $2 + 1 OFFSET $3
+        )
+        {ROW}
+        """,
+        campaign.id,
+        size,
+        (max(page, 1) - 1) * size,
+        now,
+        user.id,
+        situation,
+        *(asked if looking else ()),
+    )
+    found = [
+        Row(
+            **{
+                **row,
+                "state": State(row["state"]),
+                "result": Result(row["result"]) if row["result"] else None,
+            }
+        )
+        for row in rows
+    ]
+    return Page(tuple(found[:size]), max(page, 1), len(found) > size)
+
+
+async def counts(db: Db | asyncpg.Connection, campaign_id: int) -> dict[State, int]:
+    rows = await db.fetch(
+        "SELECT state, count(*) AS n FROM list_item WHERE campaign_id = $1 GROUP BY state", campaign_id
+    )
+    known = {State(row["state"]): row["n"] for row in rows}
+    return {state: known.get(state, 0) for state in State}
+
+
+# -- How far it is -----------------------------------------------------------------------------------------
+
+
+async def progress(db: Db, campaign: Campaign, now: datetime.datetime) -> Progress:
+    """What a supervisor watches."""
+    hour_ago = now - datetime.timedelta(hours=1)
+    states = await counts(db, campaign.id)
+    row = await db.fetchrow(
+        """
+        SELECT (SELECT count(*) FROM list_item WHERE campaign_id = $1 AND held_by IS NOT NULL) AS in_use,
+               (SELECT count(*) FROM list_item
+                 WHERE campaign_id = $1 AND state IN (1, 3) AND held_by IS NULL AND due_at <= $2) AS overdue,
+               (SELECT count(*) FROM list_item
+                 WHERE campaign_id = $1 AND state = 4 AND result = 'success') AS successes,
+               (SELECT count(*) FROM list_item
+                 WHERE campaign_id = $1 AND state = 4 AND result = 'failure') AS failures,
+               (SELECT count(DISTINCT item.id) FROM attempt
+                  JOIN list_item AS item ON item.id = attempt.item_id AND item.state IN (4, 5, 6)
+                 WHERE attempt.campaign_id = $1 AND attempt.started >= $3 AND attempt.started <= $2)
+                   AS ended_last_hour
+        """,
+        campaign.id,
+        now,
+        hour_ago,
+    )
+    left = sum(states[state] for state in TO_WORK)
+    every = sum(states.values())
+    pace = row["ended_last_hour"]
+    return Progress(
+        states=states,
+        all=every,
+        worked=every - states[State.NOT_WORKED],
+        left=left,
+        seconds_left=left / pace * 3600 if pace else (0.0 if not left else None),
+        agents=tuple(await working(db, campaign, now)),
+        **row,
+    )
+
+
+async def working(db: Db, campaign: Campaign, now: datetime.datetime) -> list[Working]:
+    """Who tried somebody today or holds an item, the busiest first."""
+    midnight = now.astimezone(ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
+    rows = await db.fetch(
+        """
+        SELECT user_account.id AS user_id, user_account.name AS agent,
+               coalesce(tried.attempts, 0) AS attempts,
+               coalesce(tried.contacts, 0) AS contacts, coalesce(tried.successes, 0) AS successes,
+               coalesce(tried.failures, 0) AS failures, coalesce(tried.callbacks, 0) AS callbacks,
+               coalesce(contact.name, '') AS holds
+          FROM user_account
+          LEFT JOIN (SELECT user_id, count(*) AS attempts,
+                            count(*) FILTER (WHERE situation = 'completed') AS contacts,
+                            count(*) FILTER (WHERE result = 'success') AS successes,
+                            count(*) FILTER (WHERE result = 'failure') AS failures,
+                            count(*) FILTER (WHERE result = 'callback') AS callbacks
+                       FROM attempt
+                      WHERE campaign_id = $1 AND generation = $2 AND started >= $3 AND started <= $4
+                      GROUP BY user_id) AS tried ON tried.user_id = user_account.id
+          LEFT JOIN list_item AS item ON item.campaign_id = $1 AND item.held_by = user_account.id
+          LEFT JOIN contact ON contact.id = item.contact_id
+         WHERE tried.user_id IS NOT NULL OR item.id IS NOT NULL
+         ORDER BY attempts DESC, f_norm(user_account.name), user_account.id
+        """,
+        campaign.id,
+        campaign.generation,
+        midnight,
+        now,
+    )
+    return [Working(**row) for row in rows]
+
+
+# -- Why somebody is not called ----------------------------------------------------------------------------
+
+
+async def why_not_called(
+    db: Db,
+    item_id: int,
+    now: datetime.datetime,
+    closed: Mapping[str, datetime.datetime] | None = None,
+) -> list[Said]:
+    """Every reason there is, in words, the decisive ones first; never empty.
+
+    `closed` is of `dialer.windows.closed_area_codes`.
+    """
+    row = await db.fetchrow(
+        """
+        SELECT item.*, contact.name AS contact, holder.name AS holder, owner.name AS owner,
+               concluder.name AS concluder
+          FROM list_item AS item
+          JOIN contact ON contact.id = item.contact_id
+          LEFT JOIN user_account AS holder ON holder.id = item.held_by
+          LEFT JOIN user_account AS owner ON owner.id = item.callback_owner
+          LEFT JOIN user_account AS concluder ON concluder.id = item.concluded_by
+         WHERE item.id = $1
+        """,
+        item_id,
+    )
+    if row is None:
+        raise missing("item")
+    campaign = await campaigns.found(db, row["campaign_id"])
+    said = of_state(row)
+    if not said:
+        said = of_campaign(campaign, now) + of_hands(row, now)
+        said += await of_numbers(db, campaign, row["contact_id"], now, closed or {})
+    if not said:
+        said = [await of_turn(db, row)]
+    return said + of_last(row)
+
+
+def time(at: datetime.datetime | None) -> str:
+    return f"{at.astimezone(ZONE):%Y-%m-%d %H:%M}" if at else "–"
+
+
+def of_state(row: Mapping[str, Any]) -> list[Said]:
+    match State(row["state"]):
+        case State.CONCLUDED:
+            values = {
+                "result": row["result"] or "",
+                "time": time(row["concluded_at"]),
+                "agent": row["concluder"] or "–",
+            }
+            return [Said("concluded", "It was concluded with {result} by {agent} at {time}.", values)]
+        case State.HIT_LIMIT:
+            values = {"attempts": row["attempts"]}
+            return [Said("hit_limit", "The limit of attempts was reached, after {attempts}.", values)]
+        case State.CANCELLED if row["last_situation"] == Situation.BLOCKED:
+            return [Said("blocked", "It was taken off the list because no number may be called.", {})]
+        case State.CANCELLED:
+            return [Said("cancelled", "It was cancelled.", {})]
+        case _:
+            return []
+
+
+def of_campaign(campaign: Campaign, now: datetime.datetime) -> list[Said]:
+    said = []
+    if campaign.status != "active":
+        said.append(
+            Said("status", "The campaign is not active: its status is {status}.", {"status": campaign.status})
+        )
+    if not campaigns.is_open(campaign, now):
+        opens = campaigns.opens_at(campaign, now)
+        said.append(
+            Said("hours", "The campaign is closed; it opens {time}.", {"time": time(opens)})
+            if opens
+            else Said("validity", "The campaign is closed and does not open any more.", {})
+        )
+    if not (campaign.agents or campaign.groups):
+        said.append(Said("agents", "Nobody belongs to the campaign.", {}))
+    return said
+
+
+def of_hands(row: Mapping[str, Any], now: datetime.datetime) -> list[Said]:
+    """Who has it, whose callback it is, and when it is due."""
+    said = []
+    if row["held_by"] is not None and row["held_until"] > now:
+        values = {"agent": row["holder"], "time": time(row["held_since"])}
+        said.append(Said("held", "It is with {agent} since {time}.", values))
+    due = {
+        "time": time(row["due_at"]),
+        "agent": row["owner"] or "",
+        "state": STATE_LABELS[State(row["state"])],
+    }
+    if row["due_at"] is not None and row["due_at"] > now:
+        if State(row["state"]) in (State.TO_CALL_BACK, State.TRYING_CALLBACK):
+            said.append(Said("callback", "A callback was agreed for {time}.", due))
+        elif State(row["state"]) is State.NOT_WORKED:
+            said.append(Said("window", "Calls to where it is are allowed from {time}.", due))
+        else:
+            said.append(Said("retry", "The next try may be made from {time}.", due))
+    if row["callback_owner"] is not None:
+        said.append(Said("owner", "Its callback is {agent}'s and goes to nobody else.", due))
+    return said
+
+
+async def of_numbers(
+    db: Db,
+    campaign: Campaign,
+    contact_id: int,
+    now: datetime.datetime,
+    closed: Mapping[str, datetime.datetime],
+) -> list[Said]:
+    """What hinders each number; nothing as long as one may be called."""
+    midnight = now.astimezone(ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
+    rows = await db.fetch(
+        """
+        SELECT DISTINCT ON (phone.number) phone.number, phone.blocked, phone.wrong,
+               (SELECT reason FROM blocked_number
+                 WHERE blocked_number.number = phone.number AND (campaign_id IS NULL OR campaign_id = $1)
+                 ORDER BY campaign_id NULLS FIRST LIMIT 1) AS reason,
+               (SELECT count(*) FROM attempt
+                 WHERE attempt.number = phone.number AND dialed AND started >= $3 AND started <= $4) AS today
+          FROM campaign_phones($1, $2) AS phone
+        """,
+        campaign.id,
+        contact_id,
+        midnight,
+        now,
+    )
+    if not rows:
+        return [Said("no_number", "There is no number to call.", {})]
+    said = [of_number(campaign, row, closed) for row in rows]
+    return [] if None in said else [each for each in said if each is not None]
+
+
+def of_number(
+    campaign: Campaign, row: Mapping[str, Any], closed: Mapping[str, datetime.datetime]
+) -> Said | None:
+    number = row["number"]
+    opens = closed.get(number[3:5]) if number.startswith("+55") else None
+    values = {
+        "number": display(number),
+        "reason": row["reason"] or "–",
+        "n": row["today"],
+        "time": time(opens),
+    }
+    if row["blocked"]:
+        return Said("blocked", "{number} is blocked: {reason}.", values)
+    if row["wrong"]:
+        return Said("wrong_number", "{number} is a wrong number.", values)
+    if campaign.respect_destination_window and opens is not None:
+        return Said("window", "{number} may be called from {time}, where it is.", values)
+    if row["today"] >= campaign.number_attempts_per_day_max:
+        return Said("day_limit", "{number} was tried {n} times today, which is the limit.", values)
+    return None
+
+
+async def of_turn(db: Db, row: Mapping[str, Any]) -> Said:
+    """Nothing hinders it: others come first."""
+    before = await db.fetchval(
+        """
+        SELECT count(*) FROM (
+            SELECT FROM list_item
+             WHERE campaign_id = $1 AND held_by IS NULL AND state = 0 AND due_at IS NULL
+               AND ($2 <> 0 OR (priority, id) < ($3, $4))
+             LIMIT 10001) AS earlier
+        """,
+        row["campaign_id"],
+        row["state"],
+        row["priority"],
+        row["id"],
+    )
+    if before == 0 or State(row["state"]) in (State.TO_CALL_BACK, State.TRYING_CALLBACK):
+        return Said("turn", "Nothing hinders it; it is among the next.", {})
+    if before > 10_000:
+        return Said("turn", "It waits for its turn: more than 10,000 come before it.", {})
+    return Said("turn", "It waits for its turn: {n} come before it.", {"n": before})
+
+
+def of_last(row: Mapping[str, Any]) -> list[Said]:
+    if row["last_attempt_at"] is None:
+        return []
+    situation = row["last_situation"]
+    label = SITUATION_LABELS[Situation(situation)] if situation in set(Situation) else situation
+    values = {"time": time(row["last_attempt_at"]), "situation": label, "attempts": row["attempts"]}
+    return [Said("last", "The last of {attempts} attempts was at {time}: {situation}.", values)]

@@ -1,0 +1,150 @@
+"""Prepare and record a campaign's list (UAU-30 … UAU-34): show it, its history, add new items, rebuild it.
+
+Recording millions takes a while, so it goes on by itself: the page waits a moment for it, and when that was
+not enough says so and is told over its WebSocket when it is done.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import aiohttp
+from aiohttp import web
+
+from crm import campaign_counts, filters, leads, lists
+from crm.campaigns import Campaign
+from crm.db import AWAY
+from crm.lists import Load
+from crm.refused import Refused
+from crm.users import User
+from dialer import validation
+from webui.address import Address
+from webui.auth import require
+from webui.campaigns import said
+from webui.campaigns.find import find
+from webui.page import DB, render, words
+from webui.page import said as refusal
+
+PER_PAGE = 50
+MOMENT_SECONDS = 2.0  # a list recorded within this is simply there when the page comes back
+
+log = logging.getLogger(__name__)
+routes = web.RouteTableDef()
+
+
+@dataclass
+class Recording:
+    """One list being recorded, or the last one of its campaign."""
+
+    kind: str
+    by: str
+    since: datetime
+    load: Load | None = None
+    refused: Refused | None = None
+    task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    @property
+    def running(self) -> bool:
+        return self.task is not None and not self.task.done()
+
+
+RECORDINGS: web.AppKey[dict[int, Recording]] = web.AppKey("recordings")
+
+
+@routes.get("/campaigns/{id:[0-9]{1,9}}/list")
+@require("run_campaigns")
+async def prepare(request: web.Request) -> web.Response:
+    return await draw(request, await find(request))
+
+
+@routes.post("/campaigns/{id:[0-9]{1,9}}/list")
+@require("run_campaigns")
+async def record(request: web.Request) -> web.Response:
+    _ = words(request)
+    campaign, sent = await find(request), await request.post()
+    kind = str(sent.get("kind", ""))
+    if kind not in (lists.ADD, lists.REBUILD):
+        return await draw(request, campaign, _("Choose what to do."))
+    if kind == lists.REBUILD and "sure" not in sent:
+        return await draw(request, campaign, _("Tick that you have read what rebuilding erases."), kind=kind)
+    recordings = request.app[RECORDINGS]
+    current = recordings.get(campaign.id)
+    if current is None or not current.running:
+        current = begin(request.app, request["user"], campaign, kind)
+    if current.task is not None:
+        await asyncio.wait([current.task], timeout=MOMENT_SECONDS)
+    if current.refused is not None:
+        return await draw(request, campaign, refusal(request, current.refused), kind=kind)
+    raise web.HTTPSeeOther(f"/campaigns/{campaign.id}/list?recorded=1#history")
+
+
+def begin(app: web.Application, by: User, campaign: Campaign, kind: str) -> Recording:
+    """Refused things come out at the next look; whoever waits looks at `task`."""
+    current = app[RECORDINGS][campaign.id] = Recording(kind, by.name, datetime.now(UTC))
+
+    async def work() -> None:
+        hooks = validation.Validation(app[DB])
+
+        async def ask(about: Campaign, person: lists.Person) -> validation.Verdict:
+            told = validation.Person(person.external_code, person.internal_code, person.document)
+            return await hooks.ask(
+                about.validate_list, about.validation_inputs, told, about.validation_seconds
+            )
+
+        try:
+            current.load = await lists.generate(app[DB], by, campaign.id, kind, datetime.now(UTC), ask)
+        except Refused as refused:
+            current.refused = refused
+        except (*AWAY, aiohttp.ClientError):
+            log.exception("the list of campaign %s could not be recorded", campaign.id)
+            current.refused = Refused("The records could not be reached. The list is as it was; try again.")
+        finally:
+            await hooks.close()
+
+    current.task = asyncio.create_task(work())
+    return current
+
+
+async def draw(request: web.Request, campaign: Campaign, wrong: str = "", kind: str = "") -> web.Response:
+    db, address = request.app[DB], Address(f"/campaigns/{campaign.id}/list", request.query)
+    shown, unshown = None, ""
+    if address.text("show"):
+        try:
+            shown = await lists.show_list(db, campaign, PER_PAGE, (address.page - 1) * PER_PAGE)
+        except Refused as refused:
+            unshown = refusal(request, refused)
+        except TimeoutError:
+            _ = words(request)
+            unshown = _("The list is too large to be shown now. It can be recorded all the same.")
+    saved = await filters.by_id(db, campaign.filter_id) if campaign.filter_id else None
+    counted = (await campaign_counts.by_campaign(db, [campaign.id]))[campaign.id]
+    return render(
+        request,
+        "campaigns/recording.html",
+        status=422 if wrong else 200,
+        address=address,
+        wrong=wrong,
+        kind=kind,
+        counts=counted,
+        filter=saved,
+        shown=shown,
+        unshown=unshown,
+        page=address.page,
+        last=-(-(shown.new + shown.listed + shown.blocked + shown.rejected) // PER_PAGE) if shown else 1,
+        loads=await lists.loads(db, campaign.id),
+        leads=await leads.of_campaign(db, campaign.id, PER_PAGE) if campaign.source == "leads" else None,
+        **about(request, campaign),
+    )
+
+
+def about(request: web.Request, campaign: Campaign) -> dict[str, object]:
+    """What the region "recording" is drawn from, here and when it is pushed."""
+    current = request.app[RECORDINGS].get(campaign.id)
+    return {
+        "campaign": campaign,
+        "recording": current,
+        "refused": refusal(request, current.refused) if current and current.refused else "",
+        "kinds": dict(said.choices(request, said.KINDS)),
+        "states": said.states(request),
+    }

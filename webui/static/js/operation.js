@@ -1,0 +1,3 @@
+// The telemarketing operation: histories are fetched when opened.
+
+import "./load.js";

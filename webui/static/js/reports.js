@@ -1,0 +1,6 @@
+// Reports: the button that prints. Without script there is the browser's own.
+
+for (const button of document.querySelectorAll("[data-print]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => print());
+}

@@ -1,0 +1,171 @@
+// An agent's work in a campaign, on the desk's connection: the contact window, the script, the outcome.
+
+import { live, draft } from "./desk.js";
+import { toast } from "./toast.js";
+import "./load.js";
+
+const AFTER = 500; // ms without typing
+const frame = document.querySelector("[data-campaign]");
+const campaign = Number(frame.dataset.campaign);
+const find = (selector, root = document) => root.querySelector(selector);
+
+// Everything typed into a form, without what is empty.
+function values(form) {
+  const typed = {};
+  for (const [name, value] of new FormData(form)) if (name !== "csrf" && name !== "verb" && value !== "") typed[name] = value;
+  return typed;
+}
+
+// What each button asks for.
+const ASKS = {
+  DialItem: ({ item, number }) => ["DialItem", { item, number }],
+  SaveWithoutDialing: (typed) => ["SaveWithoutDialing", typed],
+  BlockNumber: ({ item, number, note, record }) => ["BlockNumber", { item, number, note, record: record === "1" }],
+  ExitItem: ({ item }) => ["ExitItem", { item }],
+  NextItem: ({ item }) => ["ExitItem", { item }],
+  SetOutcome: ({ status, again_date, ...typed }) => ["SetOutcome", typed],
+  voicemail: ({ item, note }) => ["SetOutcome", { item, note, status: "voicemail" }],
+  wrong_number: ({ item, note }) => ["SetOutcome", { item, note, wrong_number: true }],
+  no_contact: ({ item, note, status, again_date }) => ["SetOutcome", { item, note, status, no_contact: true, callback_date: again_date }],
+  again: ({ item, number }) => ["DialItem", { item, number }],
+  block: ({ item, number, note }) => ["BlockNumber", { item, number, note }],
+};
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || !form.matches("[data-window], [data-outcome]")) return;
+  event.preventDefault();
+  if (form.dataset.sending !== undefined) return;
+  form.dataset.sending = "";
+  const button = event.submitter?.value ?? (form.matches("[data-window]") ? "DialItem" : "SetOutcome");
+  clearTimeout(timer);
+  say(form, "", {});
+  try {
+    const [verb, asked] = ASKS[button](values(form));
+    if (button === "SetOutcome") {
+      const answers = draft.now();
+      if (answers) asked.answers = answers;
+    }
+    await live.request(verb, asked);
+    if (button === "NextItem") await next();
+  } catch (refused) {
+    refusedWith(form, refused);
+  } finally {
+    delete form.dataset.sending;
+  }
+});
+
+const next = () => live.request("NextItem", { campaign });
+
+// A refusal stands beside the fields it concerns, those of the tabulation too; else in the window itself.
+function refusedWith(form, refused) {
+  const errors = refused.details?.errors ?? {};
+  const here = Object.fromEntries(Object.entries(errors).filter(([name]) => find(`[data-field="${name}"]`, form)));
+  const others = Object.fromEntries(Object.entries(errors).filter(([name]) => !(name in here)));
+  const inForm = Object.keys(others).some((name) => find(`#tabulation [data-field="${name}"]`));
+  if (inForm) draft.refused(others);
+  say(form.isConnected ? form : find("[data-window], [data-outcome]") ?? form, inForm || Object.keys(here).length ? "" : refused.message, here);
+}
+
+function say(form, message, errors) {
+  const whole = find("[data-refusal]", form);
+  if (whole) {
+    whole.textContent = message;
+    whole.hidden = !message;
+  } else toast(message, "bad");
+  for (const field of form.querySelectorAll("[data-field]")) {
+    const wrong = errors[field.dataset.field];
+    field.classList.toggle("field-wrong", Boolean(wrong));
+    const note = find("[data-wrong]", field);
+    if (!note) continue;
+    find("span", note).textContent = wrong ?? "";
+    note.hidden = !wrong;
+  }
+  const first = find(".field-wrong input, .field-wrong select", form);
+  first?.closest("details")?.setAttribute("open", "");
+  first?.focus();
+}
+
+// What is typed is kept by the server, and comes back with the page.
+let timer = 0;
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("[data-window], [data-outcome]");
+  if (!form) return;
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    const { item, ...typed } = values(form);
+    for (const input of form.elements) if (input.name && input.type !== "radio" && input.type !== "checkbox") typed[input.name] ??= "";
+    live.request("DraftItem", { item, values: typed }).catch(() => {});
+  }, AFTER);
+});
+
+// The service record can be left out only of a block (UAU-56).
+function record() {
+  const box = find("[data-record]");
+  if (!box) return;
+  const blocking = find("#w-status")?.value === "block";
+  box.disabled = !blocking;
+  if (!blocking) box.checked = true;
+}
+
+// An action type brings its script and its outcomes; an outcome says the result.
+function action() {
+  const type = find("[data-action-type]");
+  if (!type) return;
+  const script = type.selectedOptions[0]?.dataset.script ?? "";
+  const box = find("[data-action-script]");
+  box.hidden = !script;
+  find("p", box).textContent = script;
+  const outcome = find("[data-action-outcome]");
+  for (const option of outcome.options) option.hidden = option.disabled = Boolean(option.dataset.type) && option.dataset.type !== type.value;
+  if (outcome.selectedOptions[0]?.disabled) outcome.value = "";
+}
+document.addEventListener("change", (event) => {
+  if (event.target.matches("#w-status")) record();
+  if (event.target.matches("[data-action-type]")) action();
+  if (event.target.matches("[data-action-outcome]")) choose(event.target.selectedOptions[0]?.dataset.result);
+  if (event.target.name === "a.category") {
+    const success = (event.target.selectedOptions?.[0] ?? event.target).dataset.success;
+    if (success && !find("[data-outcome] [name=result]:checked")) choose(success === "true" ? "success" : "failure");
+  }
+});
+function choose(result) {
+  const radio = result && find(`[data-outcome] [name=result][value=${result}]`);
+  if (radio) radio.checked = true;
+}
+document.addEventListener("click", (event) => {
+  if (!event.target.closest("[data-add-script]")) return;
+  const conversation = find("#o-conversation");
+  const script = find("[data-action-script] p").textContent;
+  conversation.value = [conversation.value.trim(), script].filter(Boolean).join("\n\n");
+  conversation.dispatchEvent(new Event("input", { bubbles: true }));
+  conversation.focus();
+});
+document.addEventListener("placed", () => {
+  record();
+  action();
+});
+record();
+action();
+
+// The list is read again once somebody is finished with; who is lost to another is told.
+live.addEventListener("event", ({ detail }) => {
+  if (detail.event === "ItemLost") toast(frame.dataset.taken.replace("{contact}", detail.contact).replace("{why}", detail.why || frame.dataset.freed), "bad");
+  if (detail.event === "WorkChanged" && !detail.work) people();
+  if (detail.event === "WorkChanged" && detail.work?.overdue && detail.work.phase === "contact" && told !== detail.work.item) {
+    told = detail.work.item;
+    toast(frame.dataset.overdue.replace("{contact}", detail.work.contact.name), "warn");
+  }
+});
+let told = Number(find("[data-is-overdue]")?.dataset.work ?? 0);
+
+async function people() {
+  const list = find("[data-people]");
+  const answer = await fetch(list.dataset.people, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (!answer?.ok) return;
+  list.innerHTML = await answer.text();
+  const { writeTimes } = await import("./times.js");
+  writeTimes(list);
+  if (document.activeElement === document.body) find("[data-verb=NextItem] button", list)?.focus({ preventScroll: true });
+}
+
