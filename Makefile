@@ -15,7 +15,7 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed-tests
 	@tools/test_packages.sh
-	$(VENV)/bin/python -m pytest $(TESTS)
+	$(VENV)/bin/python -m pytest --durations=15 $(TESTS)
 
 check: $(VENV)/.installed-tests
 	$(VENV)/bin/ruff format --check .

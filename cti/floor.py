@@ -185,24 +185,26 @@ class Floor:
             self.today(call.queue).offered += 1
         self.changed()
 
-    def finish(self, call: Call) -> None:
-        """The call's last row; counters of its queue. Called once, by story.run."""
-        self.calls.pop(call.id, None)
-        if call.queue:
-            self._count(call, self.centre.queues.get(call.queue))
-        self.history.put(call.record())
+    def answered(self, call: Call) -> None:
+        """An agent took the call: the queue's counters say so at once."""
+        call.answered = self.now()
+        queue = self.centre.queues.get(call.queue or "")
+        if queue:
+            wait = call.answered - call.started
+            today = self.today(queue.name)
+            today.answered += 1
+            today.wait_seconds_total += wait
+            if wait <= queue.service_level_seconds:
+                today.answered_in_level += 1
         self.changed()
 
-    def _count(self, call: Call, queue: Queue | None) -> None:
-        today = self.today(call.queue or "")
-        if call.answered is None:
-            today.abandoned += 1
-            return
-        wait = call.answered - call.started
-        today.answered += 1
-        today.wait_seconds_total += wait
-        if queue and wait <= queue.service_level_seconds:
-            today.answered_in_level += 1
+    def finish(self, call: Call) -> None:
+        """The call's last row. Called once, by story.run."""
+        self.calls.pop(call.id, None)
+        if call.queue and call.answered is None:
+            self.today(call.queue).abandoned += 1
+        self.history.put(call.record())
+        self.changed()
 
     def today(self, queue: str) -> DayCount:
         """Counters of the local day; a new day begins them anew."""

@@ -154,10 +154,9 @@ def dismiss(floor: "Floor", call: Call, desk: "Desk", event: str, cause: str) ->
 async def speak(floor: "Floor", phones: Phones, call: Call, desk: "Desk | None", record: bool) -> str:
     """From the answer to the first who leaves; the cause."""
     if call.answered is None:
-        call.answered = floor.now()
+        floor.answered(call)
     if desk:
         desk.established(call)
-    floor.changed()
     return await talk(phones, call, record)
 
 

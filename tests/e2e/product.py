@@ -149,12 +149,18 @@ class Product:
 
 
 @contextmanager
+def folder() -> Iterator[Path]:
+    """A folder for one product. Not pytest's own: as root, PostgreSQL's user must be able to enter it."""
+    with tempfile.TemporaryDirectory(prefix="ramal-e2e-", ignore_cleanup_errors=True) as made:
+        os.chmod(made, 0o755)
+        yield Path(made)
+
+
+@contextmanager
 def running(**settings: str) -> Iterator[Product]:
     """A product in a folder of its own, stopped at the end and its folder removed."""
-    # Not pytest's own temporary folder: as root, PostgreSQL's user must be able to enter it.
-    with tempfile.TemporaryDirectory(prefix="ramal-e2e-", ignore_cleanup_errors=True) as folder:
-        os.chmod(folder, 0o755)
-        product = Product(Path(folder), **settings)
+    with folder() as own:
+        product = Product(own, **settings)
         try:
             product.start()
             yield product

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.product import AGAIN_SECONDS, PASSWORD, RAMAL, ROOT, Product, running
+from tests.e2e.product import AGAIN_SECONDS, PASSWORD, RAMAL, ROOT, Product, folder, running
 
 
 def test_it_prints_where_it_serves_and_as_whom_to_log_in(product: Product):
@@ -65,13 +65,13 @@ def test_a_second_instance_on_the_same_data_is_refused_in_one_line(product: Prod
     assert product.serves()
 
 
-def test_a_taken_port_stops_the_start_in_one_line(tmp_path: Path):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+def test_a_taken_port_stops_the_start_in_one_line():
+    with folder() as own, socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(
             [RAMAL, "demo"],
             cwd=ROOT,
-            env={**Product(tmp_path).environment, "RAMAL_HTTP_PORT": str(port)},
+            env={**Product(own).environment, "RAMAL_HTTP_PORT": str(port)},
             capture_output=True,
             text=True,
             timeout=120,
@@ -112,7 +112,7 @@ def test_a_wrong_setting_stops_the_start_with_its_name_its_value_and_what_is_all
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_during_the_start_leaves_nothing_running(tmp_path: Path):
+def test_ctrl_c_during_the_start_leaves_nothing_running():
     with running(RAMAL_MEDIA_WORKERS="1") as product:
         product.stop()
         product.start(wait=False)

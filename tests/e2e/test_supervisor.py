@@ -67,8 +67,8 @@ async def test_the_wall_moves_by_itself_and_no_page_polls(
         customer = customers.call("4000", CALLER)
         await expect(person.page.locator("[data-group=busy] .wall-agent", has_text="Elisa")).to_be_visible()
         await expect(tile.locator("[data-cell=talk]")).not_to_be_empty()
-        customer.call.hang_up()
         await shows("answered", str(answered + 1))
+        customer.call.hang_up()
         await expect(
             person.page.locator("[data-group=wrap_up] .wall-agent", has_text="Elisa")
         ).to_be_visible()

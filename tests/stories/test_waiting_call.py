@@ -62,6 +62,8 @@ async def test_a_caller_hears_music_until_an_agent_answers_and_both_are_bridged(
     await settle()
     assert ("bridge", "caller", "web-1") in floor.phones.engine.orders
     assert floor.agent(1).state == "busy"
+    [sales] = [q for q in floor.wall()["queues"] if q["name"] == "sales"]
+    assert (sales["offered"], sales["answered"], sales["service_level_percent"]) == (1, 1, 100)
 
 
 async def test_after_hang_up_the_form_must_be_saved_and_then_the_agent_is_available_again(floor):
