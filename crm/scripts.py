@@ -11,7 +11,7 @@ import asyncpg
 
 from crm import audit
 from crm.calls import ZONE
-from crm.contacts import Contact
+from crm.contacts import Contact, ContactKind
 from crm.db import Db
 from crm.e164 import display
 from crm.entry import Entry, missing, refusing
@@ -85,7 +85,9 @@ def greeting(about: Merged) -> str:
 FIELDS: Mapping[str, Callable[[Merged], str]] = {
     "name": of_contact(lambda contact: contact.name),
     "first_name": of_contact(lambda contact: (contact.name.split() or [""])[0]),
-    "company": of_contact(lambda contact: contact.company),
+    "company": of_contact(
+        lambda contact: contact.company or (contact.name if contact.kind is ContactKind.COMPANY else "")
+    ),
     "document": of_contact(lambda contact: contact.document),
     "phone": of_contact(lambda contact: display(contact.phones[0]) if contact.phones else ""),
     "email": of_contact(lambda contact: contact.email),

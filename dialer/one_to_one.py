@@ -27,7 +27,7 @@ from crm.attempts import Attempt
 from crm.campaigns import Campaign
 from crm.db import AWAY, Db
 from crm.entry import missing
-from crm.item_states import Next, Result, Situation, State
+from crm.item_states import CALLBACKS, Next, Result, Situation, State
 from crm.items import Item
 from crm.progress import Criteria
 from crm.refused import Refused
@@ -264,6 +264,7 @@ class OneToOne:
             types=types,
             type_scripts={each.id: known[each.script_id] for each in types if each.script_id in known},
             since=now,
+            agreed=item.due_at if item.state in CALLBACKS else None,
             overdue=item.is_overdue(now),
             ticket_id=item.ticket_id,
         )
@@ -807,6 +808,7 @@ class Errand:
             self._attempt = await attempts.begin(
                 one.db, user, self.item_id, self._number, one.gate.now(), call.id
             )
+            self._work.item = replace(self._work.item, attempts=self._attempt.attempt_number)
         except Refused as refused:
             self._refused, self._work.refusal = True, str(refused)
             raise

@@ -60,6 +60,7 @@ class Work:
     types: Sequence[ActionType]
     type_scripts: Mapping[int, Script]  # by action type
     since: datetime.datetime
+    agreed: datetime.datetime | None = None  # the time of a callback, as it was when taken
     overdue: bool = False  # a callback whose time had come when it was taken
     phase: Phase = Phase.CONTACT
     path: list[int] = field(default_factory=list)  # steps of the script, the one before the agent last
@@ -112,7 +113,7 @@ class Work:
             "attempts": item.attempts,
             "overdue": self.overdue,
             "callback": {
-                "due_at": iso(item.due_at) if item.due_at else None,
+                "due_at": iso(self.agreed) if self.agreed else None,
                 "phone": item.callback_phone,
                 "note": item.callback_note,
                 "mine": item.callback_owner is not None,

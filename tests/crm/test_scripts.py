@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm import scripts, users
-from crm.contacts import Contact
+from crm.contacts import Contact, ContactKind
 from crm.refused import Refused
 from crm.scripts import merge, unknown_fields, unreachable
 from crm.users import Role
@@ -50,6 +50,11 @@ async def ana(fresh_db):
 )
 def test_a_text_speaks_of_the_customer(text, said):
     assert merge(text, MARIA, "Natal", "Ana", MORNING) == said
+
+
+def test_a_company_is_its_own_company():
+    acme = Contact(8, "Acme Ltda", "", "", "", "", (), kind=ContactKind.COMPANY)
+    assert merge("da {{empresa}}", acme, now=MORNING) == "da Acme Ltda"
 
 
 def test_without_a_customer_the_text_stays_readable():

@@ -228,6 +228,7 @@ async def operation(request: web.Request) -> web.Response:
         views=[(key, _(label)) for key, (label, _states) in VIEWS.items()],
         campaigns=shown,
         linkable=[each for each in shown if each.link_person],
+        choices=[(each.id, each.name) for each in shown],
         chosen=query.get("campaign", ""),
         name=name,
         rows=rows[:ROWS_MAX],

@@ -20,11 +20,11 @@ async function redraw(extra, liveOnly) {
   if (mine !== asked || !answer.headers.get("Content-Type")?.startsWith("text/html")) return;
   const drawn = new DOMParser().parseFromString(await answer.text(), "text/html");
   const focused = document.activeElement?.id;
+  const wanted = drawn.querySelector("[data-focus]")?.dataset.focus; // before its part moves into this page
   for (const part of document.querySelectorAll(liveOnly ? "[data-part][data-live]" : "[data-part]")) {
     const next = drawn.querySelector(`[data-part="${part.dataset.part}"]`);
     if (next) part.replaceChildren(...next.childNodes);
   }
-  const wanted = drawn.querySelector("[data-focus]")?.dataset.focus;
   if (!liveOnly) document.getElementById(wanted || focused)?.focus();
   document.dispatchEvent(new CustomEvent("redrawn"));
 }

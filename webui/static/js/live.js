@@ -149,17 +149,18 @@ export function place(regions) {
 }
 
 const typed = (input) => input.form?.dataset.typed !== undefined && input.name && input.type !== "hidden";
-const key = (input) => `${input.form?.dataset.typed}|${input.name}`;
+const twoStates = (input) => input.type === "checkbox" || input.type === "radio";
+const key = (input) => `${input.form?.dataset.typed}|${input.name}|${input.type === "radio" ? input.value : ""}`;
 
 function remember(region) {
   const focus = region.contains(document.activeElement) ? document.activeElement : null;
   return {
     values: new Map([...region.querySelectorAll("input, select, textarea")].filter(typed)
-      .map((input) => [key(input), input.type === "checkbox" ? input.checked : input.value])),
+      .map((input) => [key(input), twoStates(input) ? input.checked : input.value])),
     open: new Set([...region.querySelectorAll("details[open][id]")].map((details) => details.id)),
     scroll: new Map([...region.querySelectorAll("[data-scroll]")].map((box) => [box.dataset.scroll, box.scrollTop])),
     focus: focus && (focus.id ? `#${CSS.escape(focus.id)}` : focus.dataset.key ? `[data-key="${focus.dataset.key}"]` : focus.name && `[name="${CSS.escape(focus.name)}"]`),
-    range: focus && "selectionStart" in focus && focus.type !== "checkbox" ? [focus.selectionStart, focus.selectionEnd] : null,
+    range: focus && "selectionStart" in focus && !twoStates(focus) ? [focus.selectionStart, focus.selectionEnd] : null,
   };
 }
 
@@ -167,7 +168,7 @@ function restore(region, before) {
   for (const input of [...region.querySelectorAll("input, select, textarea")].filter(typed)) {
     const value = before.values.get(key(input));
     if (value === undefined) continue;
-    if (input.type === "checkbox") input.checked = value;
+    if (twoStates(input)) input.checked = value;
     else input.value = value;
   }
   for (const id of before.open) region.querySelector(`details[id="${CSS.escape(id)}"]`)?.setAttribute("open", "");

@@ -152,12 +152,7 @@ action();
 live.addEventListener("event", ({ detail }) => {
   if (detail.event === "ItemLost") toast(frame.dataset.taken.replace("{contact}", detail.contact).replace("{why}", detail.why || frame.dataset.freed), "bad");
   if (detail.event === "WorkChanged" && !detail.work) people();
-  if (detail.event === "WorkChanged" && detail.work?.overdue && detail.work.phase === "contact" && told !== detail.work.item) {
-    told = detail.work.item;
-    toast(frame.dataset.overdue.replace("{contact}", detail.work.contact.name), "warn");
-  }
 });
-let told = Number(find("[data-is-overdue]")?.dataset.work ?? 0);
 
 async function people() {
   const list = find("[data-people]");
