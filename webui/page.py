@@ -142,7 +142,7 @@ def home(user: User) -> str:
     mine = [place.path for place in places(user)]
     if user.role == "agent" and "/desk" in mine:
         return "/desk"
-    return next((path for path in mine if path != "/desk"), mine[0] if mine else "/profile")
+    return next((path for path in mine if path not in ("/desk", "/work")), mine[0] if mine else "/profile")
 
 
 def environment(language: str, catalogue: NullTranslations) -> jinja2.Environment:
