@@ -491,9 +491,16 @@ async def attempts_statement(
           JOIN attempt ON attempt.id = dated.id AND attempt.started = dated.started"""
     else:
         source = "attempt"
-    source += """
-          JOIN list_item AS item ON item.id = attempt.item_id
-          JOIN campaign ON campaign.id = item.campaign_id AND campaign.generation = item.generation"""
+    # Asked of each row, not joined: a page's rows are found by their time, and few others are looked at.
+    states = both(() if counted.anytime else filter.states, counted.states)
+    of_item = "campaign.generation = item.generation"
+    if states is not None:
+        of_item += " AND report_state(item.state, item.result) = ANY ({}::smallint[])"
+    where.add(
+        f"(SELECT {of_item} FROM list_item AS item JOIN campaign ON campaign.id = item.campaign_id"
+        " WHERE item.id = attempt.item_id)",
+        *([] if states is None else [numbers_of(states)]),
+    )
     if not dated and not counted.anytime:
         where.add("attempt.started >= {}", midnight(filter.start))
         where.add("attempt.started < {}", midnight(filter.end + datetime.timedelta(days=1)))
@@ -503,11 +510,11 @@ async def attempts_statement(
     if dated and filter.from_load:
         where.add("""report_day(dated.at) >= coalesce((
                SELECT report_day(min(campaign_load.at)) FROM campaign_load
-                WHERE campaign_load.campaign_id = campaign.id
-                  AND campaign_load.generation = campaign.generation), '-infinity')""")
+                 JOIN campaign AS loaded ON loaded.id = campaign_load.campaign_id
+                  AND loaded.generation = campaign_load.generation
+                WHERE loaded.id = attempt.campaign_id), '-infinity')""")
     if (counted.last or filter.last) and not counted.anytime:
-        source += """
-          JOIN report_item AS known ON known.item_id = attempt.item_id AND known.last_attempt = attempt.id"""
+        where.add("(SELECT last_attempt FROM report_item WHERE item_id = attempt.item_id) = attempt.id")
     if filter.campaigns and not counted.anytime:
         where.add("attempt.campaign_id = ANY ({}::integer[])", list(filter.campaigns))
     if counted.campaign is not None:
@@ -520,10 +527,7 @@ async def attempts_statement(
         where.add("attempt.user_id = {}", counted.agent)
     if counted.item is not None:
         where.add("attempt.item_id = {}", counted.item)
-    states = both(() if counted.anytime else filter.states, counted.states)
     situations = both(() if counted.anytime else filter.situations, counted.situations)
-    if states is not None:
-        where.add("report_state(item.state, item.result) = ANY ({}::smallint[])", numbers_of(states))
     if situations is not None:
         where.add("attempt.situation = ANY ({}::text[])", list(situations))
     if counted.results is not None:

@@ -295,7 +295,8 @@ BEGIN
            last_attempt = excluded.last_attempt, state = excluded.state, days = excluded.days,
            kinds = excluded.kinds;
     DELETE FROM report_item WHERE item_id = ANY (changed)
-       AND NOT EXISTS (SELECT FROM report_attempt WHERE report_attempt.item_id = report_item.item_id);
+       AND NOT (SELECT EXISTS (SELECT FROM list_item WHERE id = report_item.item_id)
+                   AND EXISTS (SELECT FROM attempt WHERE attempt.item_id = report_item.item_id));
     RETURN cardinality(changed);
 END $$;
 
