@@ -124,7 +124,8 @@ BLOCKED = """
                 AND (blocked_number.campaign_id IS NULL OR blocked_number.campaign_id = $1)),
          out AS (INSERT INTO unlisted (line)
                  SELECT stage.line FROM stage JOIN struck ON struck.line = stage.line
-                  WHERE NOT EXISTS (SELECT FROM unnest(phones) AS given (number) WHERE NOT is_blocked(given.number, $1))
+                  WHERE NOT EXISTS (SELECT FROM unnest(phones) AS given (number)
+                                     WHERE NOT is_blocked(given.number, $1))
                  RETURNING line)
     INSERT INTO verdict (line, reason, value) SELECT line, 'blocked', '' FROM out
 """

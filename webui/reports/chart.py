@@ -9,7 +9,7 @@ from crm.campaign_reports import Found, Report
 from webui.reports import said
 from webui.reports.said import Say
 
-BARS_MAX = 24
+BARS_MAX = 60
 COLUMNS_MAX = 120  # days drawn one by one; above that, weeks
 
 
@@ -68,9 +68,11 @@ def chart(say: Say, report: Report, found: Found, query_type: str) -> Chart:
             sums.setdefault(label, Counter()).update({name: row[name] for _, name in PARTS[report.id]})
     words = tuple((kind, said.column(say, report, name)) for kind, name in PARTS[report.id])
     longest = max((sum(numbers.values()) for numbers in sums.values()), default=0)
-    shown = (
-        sorted(sums.items(), key=lambda pair: -pair[1].total()) if report.id == "r6" else list(sums.items())
-    )
+    shown = list(sums.items())
+    if report.id == "r1":  # by name: no ranking of persons
+        shown.sort(key=lambda pair: pair[0].casefold())
+    elif report.id == "r6":
+        shown.sort(key=lambda pair: -pair[1].total())
     bars = [
         Bar(label, numbers.total(), parts(words, [numbers[name] for _, name in PARTS[report.id]], longest))
         for label, numbers in shown

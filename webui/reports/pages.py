@@ -147,6 +147,7 @@ async def shown(
         mail=bool(request.app[SETTINGS].smtp_host),
         in_words=in_words(request, report, wanted, await choices(request)),
         now=datetime.datetime.now(datetime.UTC),
+        zone=ZONE,  # the centre's, whose days are counted
     )
 
 
