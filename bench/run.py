@@ -45,6 +45,8 @@ AIMS = [
     Aim("media", "p99_ms"),
     Aim("toolbar_fanout", "events_per_second", least=20_000),
     Aim("toolbar_fanout", "p99_ms"),
+    Aim("reports", "slowest_month_ms", most=300),
+    Aim("reports", "slowest_ms", most=1000),
     Aim("leads", "import_rows_per_second"),
     Aim("leads", "import_ratio_to_copy", most=2),
     Aim("leads", "claim_p99_ms", most=20),

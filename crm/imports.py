@@ -779,7 +779,8 @@ async def worker(task: str, asked: Mapping[str, Any]) -> AsyncGenerator[tuple[by
                 raise Refused(TOO_LARGE) from e  # a signal: its limit on memory
             if letter == b"E":
                 said = json.loads(content)
-                raise Refused(said["template"], **said["values"])
+                template = said["template"]
+                raise Refused(template, **said["values"])
             yield letter, content
             if letter == b"D":
                 return

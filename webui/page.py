@@ -56,6 +56,8 @@ PLACES = (
     Place("/recordings", N_("Recordings"), "wave", "hear_recordings"),
     Place("/contacts", N_("Contacts"), "card", "see_contacts"),
     Place("/campaigns", N_("Campaigns"), "outbound", "run_campaigns"),
+    Place("/reports", N_("Reports"), "signal", "run_campaigns"),
+    Place("/tickets", N_("Tickets"), "note", "run_campaigns"),
     Place("/queues", N_("Queues"), "queue", "administer"),
     Place("/layouts", N_("Layouts"), "edit", "administer"),
     Place("/users", N_("Users"), "users", "administer"),

@@ -66,6 +66,11 @@ PHASES = {
     "saving": N_("Saving"),
     "": N_("Finished"),
 }
+FAILURES = (  # what an import's row says in English
+    N_("This file is too large to be opened as a workbook: save it as CSV."),
+    N_("The import failed ({error}). Nothing of the file was imported; start again."),
+    N_("The server was stopped meanwhile. Nothing of the file was imported; start again."),
+)
 DELIMITERS = {";": ";", ",": ",", "\t": N_("tab"), "|": "|"}
 ENCODINGS = {
     "utf-8-sig": "UTF-8",

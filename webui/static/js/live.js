@@ -149,13 +149,19 @@ export function place(regions) {
 }
 
 const typed = (input) => input.form?.dataset.typed !== undefined && input.name && input.type !== "hidden";
+// What nobody touched takes what the server now says.
+function changed(input) {
+  if (twoStates(input)) return input.checked !== input.defaultChecked;
+  if (input.options) return [...input.options].some((option) => option.selected !== option.defaultSelected);
+  return input.value !== input.defaultValue;
+}
 const twoStates = (input) => input.type === "checkbox" || input.type === "radio";
 const key = (input) => `${input.form?.dataset.typed}|${input.name}|${input.type === "radio" ? input.value : ""}`;
 
 function remember(region) {
   const focus = region.contains(document.activeElement) ? document.activeElement : null;
   return {
-    values: new Map([...region.querySelectorAll("input, select, textarea")].filter(typed)
+    values: new Map([...region.querySelectorAll("input, select, textarea")].filter((input) => typed(input) && changed(input))
       .map((input) => [key(input), twoStates(input) ? input.checked : input.value])),
     open: new Set([...region.querySelectorAll("details[open][id]")].map((details) => details.id)),
     scroll: new Map([...region.querySelectorAll("[data-scroll]")].map((box) => [box.dataset.scroll, box.scrollTop])),

@@ -39,6 +39,7 @@ document.addEventListener("submit", async (event) => {
   form.dataset.sending = "";
   const button = event.submitter?.value ?? (form.matches("[data-window]") ? "DialItem" : "SetOutcome");
   clearTimeout(timer);
+  typing = null;
   say(form, "", {});
   try {
     const [verb, asked] = ASKS[button](values(form));
@@ -88,16 +89,26 @@ function say(form, message, errors) {
 
 // What is typed is kept by the server, and comes back with the page.
 let timer = 0;
+let typing = null;
+function keep() {
+  clearTimeout(timer);
+  const form = typing;
+  typing = null;
+  if (!form?.isConnected || form.dataset.sending !== undefined) return;
+  const { item, ...typed } = values(form);
+  for (const input of form.elements) if (input.name && input.type !== "radio" && input.type !== "checkbox") typed[input.name] ??= "";
+  live.request("DraftItem", { item, values: typed }).catch(() => {});
+}
 document.addEventListener("input", (event) => {
   const form = event.target.closest("[data-window], [data-outcome]");
   if (!form) return;
+  typing = form;
   clearTimeout(timer);
-  timer = setTimeout(() => {
-    const { item, ...typed } = values(form);
-    for (const input of form.elements) if (input.name && input.type !== "radio" && input.type !== "checkbox") typed[input.name] ??= "";
-    live.request("DraftItem", { item, values: typed }).catch(() => {});
-  }, AFTER);
+  timer = setTimeout(keep, AFTER);
 });
+document.addEventListener("focusout", keep);
+addEventListener("pagehide", keep);
+document.addEventListener("visibilitychange", () => document.hidden && keep());
 
 // The service record can be left out only of a block (UAU-56).
 function record() {

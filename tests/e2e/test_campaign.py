@@ -1,0 +1,115 @@
+"""An agent works a campaign in a browser: from the list to the outcome, on one page."""
+
+from playwright.async_api import expect
+
+from tests.e2e.browser import Browser
+from tests.e2e.customer import AGENT, CUSTOMER, Customers
+from tests.e2e.desk_page import DeskPage, desk
+from tests.e2e.product import Product, running, until
+
+
+async def test_an_agent_takes_the_next_person_calls_talks_along_the_script_and_saves_the_outcome(
+    product: Product, browser: Browser, customers: Customers
+):
+    """UAU-42 … UAU-61: the overdue callback first, a busy try, then an answer, script, form and success."""
+    async with desk(browser, product, "agent1") as agent:
+        page = agent.person.page
+        await agent.log_in("agent1")
+        await agent.choose_station("webrtc")
+        await agent.until_station()
+        await page.goto(product.url + "/work")
+        await page.get_by_role("link", name="Renovação").click()
+        await agent.until_station()
+        people = agent.find("[data-people] tbody tr")
+        first = await people.first.locator("b").inner_text()
+
+        await agent.find("[data-verb=NextItem] button").click()
+        window = agent.find("[data-work]")
+        await expect(window.locator("h2")).to_have_text(first)
+        await expect(window.locator(".badge-bad").first).to_be_visible()  # told that it is overdue
+        number = await window.locator("input[name=number]:checked").get_attribute("value")
+
+        customers.answers, before = False, len(customers.called)
+        try:
+            await window.locator("button[value=DialItem]").click()
+            await until(lambda: len(customers.called) > before)
+            assert number and customers.called[-1].call.number.endswith(number.removeprefix("+55"))
+            customers.called[-1].call.reject(486)
+            await expect(window.locator(".last-call")).to_be_visible()
+        finally:
+            customers.answers = True
+
+        await window.locator("button[value=DialItem]").click()
+        await agent.until_call("connected")
+        await agent.person.until_hears(CUSTOMER)
+        await customers.called[-1].until_hears(AGENT)
+        script = agent.find(".script")
+        await expect(script).to_be_visible()
+        opening = await script.locator("h3").inner_text()
+        assert first.split()[0] in await script.locator(".script-text").inner_text(), "the text is merged"
+        await script.locator(".script-choices button").first.click()
+        await expect(script.locator(".script-path")).to_contain_text(opening)
+
+        note = agent.find(".outcome [name=note]")
+        await note.fill("Pediu a fatura por e-mail")
+        await page.reload()
+        await agent.until_call("connected", "reconnecting")
+        await expect(note).to_have_value("Pediu a fatura por e-mail")
+        await expect(script.locator(".script-path")).to_contain_text(opening)
+
+        customers.called[-1].call.hang_up()
+        await agent.until_agent("wrap_up")
+        await agent.find(".outcome .chip:has([value=success])").click()
+        await agent.find(".outcome button[value=SetOutcome]").click()  # the form is not filled in yet
+        await expect(agent.find("#tabulation [data-field=category] [data-wrong]")).to_be_visible()
+        await agent.choose_category()
+        for key in await agent.required():
+            await agent.answer(key)
+        await agent.find(".outcome .chip:has([value=success])").click()
+        await agent.find(".outcome button[value=SetOutcome]").click()
+        await expect(agent.find("[data-work]")).to_have_count(0)
+        await agent.until_agent("not_ready", "ready")
+        await expect(agent.find("[data-people] tbody")).not_to_contain_text(first)
+
+        await page.goto(product.url + "/work/operation?view=concluded&name=" + first)
+        await expect(agent.find("tbody tr").first).to_contain_text(first)
+
+
+async def test_a_person_whose_agents_browser_died_goes_back_to_the_list_by_itself(
+    browser: Browser, other_browser: Browser
+):
+    """A killed browser says nothing: its lease ends, and the next agent is given the person."""
+    with running(RAMAL_ITEM_LEASE_SECONDS="6") as product:
+        async with await browser.person(product.url, None, "pt-BR") as person:
+            lost = DeskPage(person)
+            await at_a_station(lost, "agent2")
+            await person.page.goto(product.url + "/work")
+            await person.page.get_by_role("link", name="Renovação").click()
+            row = lost.find("[data-people] tbody tr:has(form[data-verb=TakeItem])").last
+            name = await row.locator("b").inner_text()
+            await row.locator("form button").click()
+            await expect(lost.find("[data-work] h2")).to_have_text(name)
+            address = person.page.url.partition("?")[0] + "?name=" + name
+            await person.page.close()
+
+        async with desk(other_browser, product, "agent3") as other:
+            await at_a_station(other, "agent3")
+            await other.person.page.goto(address)
+            await expect(other.find("[data-people] tbody tr").first).to_contain_text("Bruno")  # has it
+
+            async def free() -> bool:
+                await other.person.page.goto(address)
+                return bool(await other.find("[data-people] form[data-verb=TakeItem]").count())
+
+            await until(free, 30, 0.5)
+            await other.find("[data-people] form[data-verb=TakeItem] button").first.click()
+            await expect(other.find("[data-work] h2")).to_have_text(name)
+            await other.find("button[value=ExitItem]").click()
+            await expect(other.find("[data-work]")).to_have_count(0)
+
+
+async def at_a_station(agent: DeskPage, login: str) -> None:
+    """Logged on; whether the audio is up does not matter to who only takes somebody from the list."""
+    await agent.log_in(login)
+    await agent.choose_station("webrtc")
+    await agent.until_attribute("[data-agent]", "data-station", "webrtc")

@@ -1,0 +1,223 @@
+"""An agent's campaigns on pages, without script: the list, why one is hidden, the window, the operation."""
+
+import datetime
+import re
+
+import pytest
+
+from crm import actions, campaigns, layouts, scripts
+from crm.blocklist import Blocklist
+from crm.users import Role
+from dialer.gate import Gate
+from dialer.one_to_one import OneToOne
+from dialer.validation import Validation
+from tests.crm.campaigning import campaign, people, put
+from tests.webui.desks import HTML, person
+from tests.webui.desks import serving as desks
+
+HOUR = datetime.timedelta(hours=1)
+
+
+@pytest.fixture
+async def site(fresh_db, tmp_path):
+    async with desks(fresh_db, tmp_path) as site:
+        await layouts.create(fresh_db, None, name="form", label="Renewal form", fields=[], types=[])
+        made = await campaign(
+            fresh_db, [site.agent], name="Renewal", link_person=True, respect_destination_window=False
+        )
+        for contact_id in await people(fresh_db, 3):
+            await put(fresh_db, made, contact_id)
+        site.campaign = made
+        validation = Validation(fresh_db)
+        one = OneToOne(site.floor, fresh_db, Gate(fresh_db, Blocklist(), validation))
+        one.join()
+        site.one = one
+        yield site
+        await validation.close()
+
+
+@pytest.fixture
+async def browser(site):
+    return await site.browser("ana")
+
+
+def logged_on(site):
+    site.floor.phones.phones_on.add(site.agent.extension)
+
+
+async def at_the_station(site, browser):
+    logged_on(site)
+    await browser.post("/desk/SetStation", kind="softphone", extension=site.agent.extension)
+
+
+def words(page: str) -> str:
+    body = re.sub(r"(?s)<template.*?</template>|<dialog.*?</dialog>|<svg.*?</svg>", "", page)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
+
+
+async def follow(browser, answer) -> str:
+    assert answer.status == 303, await answer.text()
+    return words(await browser.text(answer.headers["Location"]))
+
+
+async def test_the_campaigns_open_to_an_agent_are_shown_and_others_are_explained(site, browser):
+    other = await campaign(site.db, [await person(site.db, "bea")], name="Closed one")
+    await put(site.db, other, (await people(site.db, 1, first=800000000))[0])
+    await campaigns.pause(site.db, None, other.id)
+    page = words(await browser.text("/work"))
+    assert "Renewal" in page and "Open now" in page and "Why is a campaign not here?" in page
+    why = words(await browser.text(f"/work?why={other.id}"))
+    assert "not enabled" in why and "does not belong to the campaign" in why
+    assert "outside its validity" not in why and "nobody left" not in why
+
+
+async def test_the_list_is_found_by_name_phone_and_situation(site, browser):
+    address = f"/work/{site.campaign.id}"
+    assert {"Person 1", "Person 2", "Person 3"} <= set(re.findall(r"Person \d", await browser.text(address)))
+    assert re.findall(r"<b>(Person \d)</b>", await browser.text(address + "?name=person+2")) == ["Person 2"]
+    assert re.findall(r"<b>(Person \d)</b>", await browser.text(address + "?phone=0002")) == ["Person 3"]
+    assert "Nobody here" in words(await browser.text(address + "?situation=to_call_back"))
+
+
+async def test_somebody_elses_campaign_is_not_there(site):
+    await person(site.db, "bea")
+    browser = await site.browser("bea")
+    assert (await browser.http.get(f"/work/{site.campaign.id}", headers=HTML)).status == 404
+
+
+async def test_without_a_station_nobody_is_given_and_the_page_says_why(site, browser):
+    answer = await browser.post("/work/act/NextItem", campaign=str(site.campaign.id))
+    assert "Log on at a station first." in await follow(browser, answer)
+
+
+async def test_next_shows_the_person_and_saving_without_dialing_frees_the_hands(site, browser):
+    await at_the_station(site, browser)
+    page = await follow(browser, await browser.post("/work/act/NextItem", campaign=str(site.campaign.id)))
+    assert "Person 1" in page and "Dial this number" in page and "Generate service record" in page
+    item = site.one.works[site.agent.id].item.id
+    assert "still in your hands" in words(await browser.text("/work"))
+    answer = await browser.post("/work/act/SaveWithoutDialing", item=str(item))
+    assert "This has to be filled in." in await follow(browser, answer) and site.one.works
+    await browser.post("/work/act/SaveWithoutDialing", item=str(item), status="no_answer", note="Out")
+    assert not site.one.works
+    row = await site.db.fetchrow("SELECT state, last_situation FROM list_item WHERE id = $1", item)
+    assert tuple(row) == (2, "no_answer")
+    assert "Out" in words(await browser.text(f"/work/history/{await contact_of(site, item)}"))
+
+
+async def contact_of(site, item):
+    return await site.db.fetchval("SELECT contact_id FROM list_item WHERE id = $1", item)
+
+
+async def test_what_was_typed_and_the_person_come_back_with_the_page(site, browser):
+    await at_the_station(site, browser)
+    await browser.post("/work/act/NextItem", campaign=str(site.campaign.id))
+    work = site.one.works[site.agent.id]
+    desk = site.floor.desk(site.agent)
+    await site.one.draft_item(site.floor, desk, {"item": work.item.id, "values": {"note": "half a sen"}})
+    page = await browser.text(f"/work/{site.campaign.id}")
+    assert "half a sen" in page and "Person 1" in page
+
+
+async def test_a_refused_number_is_shown_in_the_window(site, browser):
+    await at_the_station(site, browser)
+    await browser.post("/work/act/NextItem", campaign=str(site.campaign.id))
+    work = site.one.works[site.agent.id]
+    await site.db.execute("INSERT INTO blocked_number (number) VALUES ($1)", work.phones[0].number)
+    answer = await browser.post("/work/act/DialItem", item=str(work.item.id), number=work.phones[0].number)
+    assert "is blocked" in await follow(browser, answer)
+
+
+async def test_the_page_of_a_campaign_is_a_screen_of_the_desk_with_regions_of_its_own(site, browser):
+    await at_the_station(site, browser)
+    async with browser.live() as line:
+        answer = await line.ask("Attach", page="work")
+        assert set(answer["regions"]) == {"status", "call", "work", "form", "save"}
+        assert answer["snapshot"]["work"] is None
+        taken = await line.ask("NextItem", campaign=site.campaign.id)
+        assert taken["ok"], taken
+        event = await line.event("WorkChanged")
+        assert event["work"]["contact"]["name"] == "Person 1"
+        assert "Person 1" in event["regions"]["work"]
+        gone = await line.ask("ExitItem", item=taken["work"]["item"])
+        assert gone["ok"]
+
+
+async def test_the_operation_shows_scheduled_customers_and_moves_and_deletes_them(site, browser):
+    soon = datetime.datetime.now(datetime.UTC) + HOUR
+    item = await site.db.fetchval(
+        "UPDATE list_item SET state = 1, due_at = $1 WHERE id = (SELECT min(id) FROM list_item) RETURNING id",
+        soon,
+    )
+    assert "Person 1" not in words(await browser.text("/work/operation?view=not_worked"))
+    page = words(await browser.text("/work/operation?view=scheduled"))
+    assert "Person 1" in page and "Person 2" not in page and "Execute operation" in page
+    back = "/work/operation?view=scheduled"
+    answer = await browser.post(
+        "/work/act/MoveCallback", item=str(item), back=back, callback_date="2099-01-02", callback_time="10:30"
+    )
+    assert answer.headers["Location"] == back
+    assert (await site.db.fetchval("SELECT due_at FROM list_item WHERE id = $1", item)).year == 2099
+    answer = await browser.post("/work/act/MoveCallback", item=str(item), back=back,
+                                callback_date="2001-01-02", callback_time="10:30")  # fmt: skip
+    assert "outside what is allowed" in await follow(browser, answer)
+    await browser.post("/work/act/RemoveCallback", item=str(item), back=back, reason="Gave up")
+    assert await site.db.fetchval("SELECT state FROM list_item WHERE id = $1", item) == 2
+
+
+async def test_a_customer_is_linked_from_the_operation(site, browser):
+    new = (await people(site.db, 1, first=700000000))[0]
+    await site.db.execute("UPDATE contact SET name = 'Zilda Nova' WHERE id = $1", new)
+    assert "Zilda Nova" in words(await browser.text("/work/operation?customer=zilda"))
+    asked = {"campaign": str(site.campaign.id), "contact": str(new), "back": "/work/operation"}
+    assert (await browser.post("/work/act/LinkCustomer", **asked)).status == 303
+    assert await site.db.fetchval("SELECT count(*) FROM list_item WHERE contact_id = $1", new) == 1
+    answer = await browser.post("/work/act/LinkCustomer", **asked)
+    assert "on the list already" in await follow(browser, answer)
+
+
+async def test_a_button_never_leads_out_of_these_pages(site, browser):
+    answer = await browser.post("/work/act/ExitItem", item="1", back="https://example.com/work/")
+    assert answer.headers["Location"].startswith("/work?")
+
+
+async def test_statistics_count_what_the_agent_said(site, browser):
+    await at_the_station(site, browser)
+    await browser.post("/work/act/NextItem", campaign=str(site.campaign.id))
+    item = site.one.works[site.agent.id].item.id
+    await browser.post("/work/act/SaveWithoutDialing", item=str(item), status="busy")
+    page = words(await browser.text("/work/statistics"))
+    assert "1 actions" in page and "0 with contact" in page and "No contact" in page
+
+
+async def test_kinds_of_action_are_made_and_changed_by_whoever_runs_campaigns(site, browser):
+    assert (await browser.http.get("/work/actions", headers=HTML)).status == 403
+    words_ = await scripts.create(
+        site.db,
+        None,
+        name="Offer",
+        kind="approach",
+        steps=[{"title": "Offer", "text": "Hello {{first_name}}"}],
+    )
+    await person(site.db, "boss", Role.SUPERVISOR)
+    boss = await site.browser("boss")
+    answer = await boss.post(
+        "/work/actions/new", name="", outcome_1_name="Bought", outcome_1_result="success"
+    )
+    assert answer.status == 422 and "Bought" in await answer.text()
+    answer = await boss.post(
+        "/work/actions/new", name="Offer", active="1", script_id=str(words_.id),
+        outcome_1_name="Bought", outcome_1_result="success",
+        outcome_2_name="Later", outcome_2_result="callback",
+    )  # fmt: skip
+    assert answer.status == 303
+    (kind,) = await actions.types(site.db)
+    assert [(o.name, str(o.result)) for o in kind.outcomes] == [("Bought", "success"), ("Later", "callback")]
+    first = kind.outcomes[0]
+    await boss.post(
+        f"/work/actions/{kind.id}", name="Offer 2", active="1", outcome_1_id=str(first.id),
+        outcome_1_name="Bought it", outcome_1_result="success",
+    )  # fmt: skip
+    (kind,) = await actions.types(site.db)
+    assert (kind.name, [o.name for o in kind.outcomes]) == ("Offer 2", ["Bought it"])
+    assert kind.outcomes[0].id == first.id
