@@ -97,12 +97,13 @@ function keep() {
   if (!form?.isConnected || form.dataset.sending !== undefined) return;
   const { item, ...typed } = values(form);
   for (const input of form.elements) if (input.name && input.type !== "radio" && input.type !== "checkbox") typed[input.name] ??= "";
-  live.request("DraftItem", { item, values: typed }).catch(() => {});
+  live.request("DraftItem", { item, values: typed }).then(() => (form.dataset.kept = ""), () => (typing ??= form));
 }
 document.addEventListener("input", (event) => {
   const form = event.target.closest("[data-window], [data-outcome]");
   if (!form) return;
   typing = form;
+  delete form.dataset.kept;
   clearTimeout(timer);
   timer = setTimeout(keep, AFTER);
 });
