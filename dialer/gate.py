@@ -58,14 +58,12 @@ class Gate:
         )
         if said.allowed:
             return passed
-        if not said.failed:
+        if not said.failed and said.why:
             raise Refused(
-                "The validation of the campaign says no: {why}"
-                if said.why
-                else "The validation of the campaign says no.",
-                code="validation_refused",
-                why=said.why,
+                "The validation of the campaign says no: {why}", code="validation_refused", why=said.why
             )
+        if not said.failed:
+            raise Refused("The validation of the campaign says no.", code="validation_refused")
         if campaign.validation_on_failure == "allow":
             return Passed(campaign, passed.item, said.why)
         raise Refused(

@@ -387,7 +387,7 @@ class OneToOne:
         self._check_phase(work, Phase.CONTACT, Phase.AFTER)
         self._put_form_away(desk, work)
         outbound.station_to_dial(floor, desk)
-        before, work.phase, work.refusal, work.warning = work.phase, Phase.CHECKING, "", ""
+        before, work.phase, work.refused, work.warning = work.phase, Phase.CHECKING, None, ""
         self._show(desk)
         try:
             passed = await self.gate.check(desk.user, work.item.id, number)
@@ -412,7 +412,7 @@ class OneToOne:
         self, desk: Desk, work: Work, before: Phase, number: str, refused: Refused
     ) -> None:
         """Shown in the window. What would only be refused again waits, so that *Next* brings others."""
-        work.phase, work.refusal = before, str(refused)
+        work.phase, work.refused = before, refused
         if self.works.get(desk.user.id) is work:
             if refused.code in PUT_OFF and before is Phase.CONTACT:
                 try:
@@ -766,7 +766,7 @@ class OneToOne:
         async with self._one_at_a_time[desk.user.id]:
             if self.works.get(desk.user.id) is not work:
                 return
-            by = ""
+            why, by = "", None
             if work.away:
                 try:
                     work.item = await items.claim_this(
@@ -775,17 +775,18 @@ class OneToOne:
                     work.away = False
                     return
                 except Refused as refused:
-                    by = str(refused)
+                    why, by = str(refused), refused.details.get("agent")
             else:
                 mine = await items.by_id(self.db, work.item.id)
                 if mine and mine.held_by == desk.user.id:
                     return  # taken or finished while we looked
                 if mine and mine.held_by is not None:
-                    by = str(await items.in_use(self.db, mine))
+                    taken = await items.in_use(self.db, mine)
+                    why, by = str(taken), taken.details.get("agent")
             if work.phase in (Phase.DIALING, Phase.TALKING):
                 return  # told when the call is over and its outcome is said
             self._drop(desk)
-            desk.show("ItemLost", item=work.item.id, contact=work.contact.name, why=by)
+            desk.show("ItemLost", item=work.item.id, contact=work.contact.name, by=by, why=why)
 
 
 class Errand:
@@ -810,13 +811,13 @@ class Errand:
             )
             self._work.item = replace(self._work.item, attempts=self._attempt.attempt_number)
         except Refused as refused:
-            self._refused, self._work.refusal = True, str(refused)
+            self._refused, self._work.refused = True, refused
             raise
         except AWAY as error:
-            self._work.refusal = "The database is away."
-            raise Refused(
+            self._work.refused = Refused(
                 "This needs the database, which is away. Try again in a moment.", code="database"
-            ) from error
+            )
+            raise self._work.refused from error
 
     def answered(self, call: Call) -> None:
         self._one.answered(self._desk, self._work, call)

@@ -14,6 +14,7 @@ from crm.contacts import Contact
 from crm.item_states import CALLBACKS, Result, Situation
 from crm.items import Item, Phone
 from crm.numbers import display
+from crm.refused import Refused
 from crm.scripts import Script, Step
 from cti.call import Call
 from cti.desk import contact_view
@@ -69,7 +70,7 @@ class Work:
     attempt: Attempt | None = None  # the last one
     begun: datetime.datetime | None = None  # the last dialing
     warning: str = ""  # the campaign's own procedure failed
-    refusal: str = ""  # why the last dialing was refused, while nothing was dialed after it
+    refused: Refused | None = None  # why the last dialing was, while nothing was dialed after it
     ticket_id: int | None = None
     protocol: str = ""
     chosen: Outcome | None = None  # said while the call goes on
@@ -133,7 +134,13 @@ class Work:
             if self.attempt
             else None,
             "warning": self.warning,
-            "refusal": self.refusal,
+            "refusal": str(self.refused) if self.refused else "",
+            "refusal_words": {
+                "template": self.refused.template,
+                "values": {name: str(value) for name, value in self.refused.values.items()},
+            }
+            if self.refused
+            else None,
             "protocol": self.protocol,
             "script": self._script(agent, now),
             "barriers": [self._barrier(script, agent, now) for script in self.barriers],

@@ -52,6 +52,7 @@ async def test_an_agent_takes_the_next_person_calls_talks_along_the_script_and_s
 
         note = agent.find(".outcome [name=note]")
         await note.fill("Pediu a fatura por e-mail")
+        await agent.find(".outcome[data-kept]").wait_for()
         await page.reload()
         await agent.until_call("connected", "reconnecting")
         await expect(note).to_have_value("Pediu a fatura por e-mail")

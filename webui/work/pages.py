@@ -77,19 +77,10 @@ async def mine(request: web.Request) -> web.Response:
         ],
         hidden=hidden,
         asked=asked,
-        why=[sentence(request, each) for each in why],
+        why=[campaign_words.sentence(request, each) for each in why],
         work=request.app[FLOOR].desk(user).snapshot().get("work"),
         refused=request.query.get("refused", ""),
     )
-
-
-def sentence(request: web.Request, reason: campaigns.Said) -> str:
-    """A rule in the reader's language."""
-    values = {
-        name: value.strftime("%d/%m/%Y") if isinstance(value, datetime.date) else value
-        for name, value in reason.values.items()
-    }
-    return words(request)(reason.template).format(**values)
 
 
 # -- One campaign: its list, and the person in hand --------------------------------------------------------

@@ -65,7 +65,7 @@ function refusedWith(form, refused) {
   const others = Object.fromEntries(Object.entries(errors).filter(([name]) => !(name in here)));
   const inForm = Object.keys(others).some((name) => find(`#tabulation [data-field="${name}"]`));
   if (inForm) draft.refused(others);
-  say(form.isConnected ? form : find("[data-window], [data-outcome]") ?? form, inForm || Object.keys(here).length ? "" : refused.message, here);
+  say(form.isConnected ? form : find("[data-window], [data-outcome]") ?? form, inForm || Object.keys(here).length || find("[data-window-refusal]") ? "" : refused.message, here);
 }
 
 function say(form, message, errors) {
@@ -97,12 +97,13 @@ function keep() {
   if (!form?.isConnected || form.dataset.sending !== undefined) return;
   const { item, ...typed } = values(form);
   for (const input of form.elements) if (input.name && input.type !== "radio" && input.type !== "checkbox") typed[input.name] ??= "";
-  live.request("DraftItem", { item, values: typed }).catch(() => {});
+  live.request("DraftItem", { item, values: typed }).then(() => (form.dataset.kept = ""), () => (typing ??= form));
 }
 document.addEventListener("input", (event) => {
   const form = event.target.closest("[data-window], [data-outcome]");
   if (!form) return;
   typing = form;
+  delete form.dataset.kept;
   clearTimeout(timer);
   timer = setTimeout(keep, AFTER);
 });
@@ -161,7 +162,7 @@ action();
 
 // The list is read again once somebody is finished with; who is lost to another is told.
 live.addEventListener("event", ({ detail }) => {
-  if (detail.event === "ItemLost") toast(frame.dataset.taken.replace("{contact}", detail.contact).replace("{why}", detail.why || frame.dataset.freed), "bad");
+  if (detail.event === "ItemLost") toast((detail.by ? frame.dataset.taken : frame.dataset.freed).replace("{contact}", detail.contact).replace("{by}", detail.by), "bad");
   if (detail.event === "WorkChanged" && !detail.work) people();
 });
 
