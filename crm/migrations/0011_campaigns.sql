@@ -207,7 +207,7 @@ ALTER TABLE ticket ADD FOREIGN KEY (campaign_id) REFERENCES campaign (id) ON DEL
 -- Procedures of the business that may say no to a person: functions in here, of up to three texts
 -- (external code, internal code, CPF or CNPJ: those a campaign chose, in this order), answering a boolean,
 -- or a text that says why not and is empty when the person may be called.
-CREATE SCHEMA validation;
+CREATE SCHEMA IF NOT EXISTS validation;
 
 -- The numbers at which a campaign may reach somebody, in the order to try: of a company those of its main
 -- contact, or only those of the chosen types of contacts (UAU-24, UAU-25).
