@@ -12,10 +12,15 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 import pytest_asyncio
+from hypothesis import settings as hypothesis_settings
 
 from config import Settings
 from crm import embedded
 from crm.db import Db, connect, migrate
+
+# No test has a time limit on behaviour: a busy machine must not fail one.
+hypothesis_settings.register_profile("ramal", deadline=None)
+hypothesis_settings.load_profile("ramal")
 
 
 @dataclass(frozen=True)
