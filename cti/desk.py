@@ -330,7 +330,7 @@ class Desk:
             form.call.contact_id,
         )
 
-    def draft(self, call_id: str, answers: dict[str, str], screen: Screen | None = None) -> None:
+    def draft(self, call_id: str, answers: dict[str, str]) -> None:
         """Keep what has been typed so far; other screens of the desk see it."""
         form = self._this_form(call_id)
         form.answers = known_answers(form.layout, answers)

@@ -91,6 +91,7 @@ class Floor:
             name: DayCount(q.offered, q.answered, q.abandoned, q.within_level, q.wait_seconds)
             for name, q in (today or {}).items()
         }
+        self._day = time.localtime(clock())[:3]  # that of the counters
         self._watchers: set[Callable[[], None]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._told_queues: dict[str, Any] = {}
@@ -209,7 +210,7 @@ class Floor:
     def today(self, queue: str) -> DayCount:
         """Counters of the local day; a new day begins them anew."""
         day = time.localtime(self.now())[:3]
-        if getattr(self, "_day", day) != day:
+        if self._day != day:
             self._today.clear()
         self._day = day
         return self._today.setdefault(queue, DayCount())

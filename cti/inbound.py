@@ -1,7 +1,6 @@
 """A call that arrives: where its number leads, the queue's wait, the agent who takes it."""
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
 from crm.calls import Result
@@ -16,13 +15,11 @@ from cti.call import Call
 from cti.phone import Phones, SipLeg
 from cti.reach import Unreached, ring_extension, until_answered
 from cti.story import LegOver, while_up
-from cti.talk import AGENT_LOST, MUSIC, talk
+from cti.talk import AGENT_LOST, MUSIC, part, talk
 
 if TYPE_CHECKING:
     from cti.desk import Desk
     from cti.floor import Floor
-
-log = logging.getLogger("ramal.inbound")
 
 EXTENSION_RING_SECONDS = 60.0
 FAULTS = {"media lost", "no common codec", "no media capacity"}
@@ -103,7 +100,7 @@ async def wait_in_queue(floor: "Floor", phones: Phones, call: Call, caller: SipL
     except TimeoutError:
         call.end(floor.now(), Result.NO_ANSWER, "waited too long")
     finally:
-        await part(floor, call, desk)
+        await part(call, desk)
 
 
 def caller_left(floor: "Floor", call: Call, gone: LegOver) -> None:
@@ -172,15 +169,6 @@ async def back_to_queue(floor: "Floor", phones: Phones, call: Call, desk: "Desk"
     dismiss(floor, call, desk, "release", AGENT_LOST)
 
 
-async def part(floor: "Floor", call: Call, desk: "Desk | None") -> None:
-    """Both legs are let go, and the desk goes on to wrap-up."""
-    for leg in (call.customer, call.agent_leg):
-        if leg and not leg.over.done():
-            await leg.hang_up()
-    if desk:
-        desk.cleared(call)
-
-
 async def to_extension(floor: "Floor", phones: Phones, call: Call, caller: SipLeg, extension: str) -> None:
     """Ring one extension, desk or phone; the caller is answered when it answers."""
     desk: Desk | None = None
@@ -216,9 +204,7 @@ async def to_extension(floor: "Floor", phones: Phones, call: Call, caller: SipLe
         caller.reject(486)
         call.end(floor.now(), Result.REFUSED, str(refused))
     finally:
-        await part(floor, call, desk)
-        if own:
-            own.cleared(call)
+        await part(call, desk, own)
 
 
 async def pass_on_ringing(ringing: asyncio.Event, caller: SipLeg) -> None:

@@ -1,6 +1,5 @@
 """A call placed by an agent: from the desk or from the phone, to an extension, a queue or the world."""
 
-import logging
 from typing import TYPE_CHECKING
 
 from crm.calls import Result
@@ -21,13 +20,11 @@ from cti.reach import (
 )
 from cti.station import PhoneRing, Ring, Station
 from cti.story import LegOver, while_up
-from cti.talk import talk
+from cti.talk import part, talk
 
 if TYPE_CHECKING:
     from cti.desk import Desk
     from cti.floor import Floor
-
-log = logging.getLogger("ramal.outbound")
 
 ANSWER_SECONDS = 90.0
 OWN_PHONE_SECONDS = 20.0
@@ -164,12 +161,7 @@ async def from_desk(floor: "Floor", phones: Phones, call: Call, desk: "Desk", ro
     finally:
         if call.purpose:
             call.purpose.over(call)
-        for side in (call.agent_leg, call.customer):
-            if side and not side.over.done():
-                await side.hang_up()
-        for at in (desk, other):
-            if at:
-                at.cleared(call)
+        await part(call, desk, other)
 
 
 def ring_far(floor: "Floor", phones: Phones, call: Call, route: Route | None) -> "tuple[Ring, Desk | None]":
@@ -249,11 +241,7 @@ async def phone_dials(floor: "Floor", phones: Phones, call: Call, caller: SipLeg
         caller.reject(486)
         call.end(floor.now(), Result.REFUSED, str(refused))
     finally:
-        for side in (call.agent_leg, call.customer):
-            if side and not side.over.done():
-                await side.hang_up()
-        if own:
-            own.cleared(call)
+        await part(call, own)
 
 
 async def _ring_back(ring: Ring, caller: SipLeg) -> None:

@@ -40,6 +40,16 @@ async def talk(phones: "Phones", call: Call, record: bool) -> str:
     return "agent hung up"
 
 
+async def part(call: Call, *desks: "Desk | None") -> None:
+    """The end of every call: both legs are let go, and its desks go on to wrap-up."""
+    for leg in (call.agent_leg, call.customer):
+        if leg and not leg.over.done():
+            await leg.hang_up()
+    for desk in desks:
+        if desk:
+            desk.cleared(call)
+
+
 async def start_recording(phones: "Phones", call: Call, customer: Leg, agent_leg: Leg) -> None:
     """Left the customer, right the agent. A recording that fails does not stop the call."""
     try:
