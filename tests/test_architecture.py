@@ -85,7 +85,8 @@ def test_nothing_imports_from_the_tests_or_the_benchmarks():
         assert not wrong, f"{named(path)} imports {wrong}"
 
 
-ROW = re.compile(r"^\| (?P<id>[A-Z]{3}-\d\d) \|(?P<what>[^|]+)\|(?P<page>[^|]+)\|(?P<tests>[^|]+)\|$")
+ID = r"[A-Z]{3}-(?:\d\d|R[1-8]|V[1-5])"  # UAU-01; UAU-R1 is a report, UAU-V2 a list of values
+ROW = re.compile(rf"^\| (?P<id>{ID}) \|(?P<what>[^|]+)\|(?P<page>[^|]+)\|(?P<tests>[^|]+)\|$")
 
 
 def feature_rows() -> list[re.Match[str]]:
@@ -118,7 +119,7 @@ def test_ids_named_in_the_code_have_the_shape_of_requirement_ids():
     wrong = [
         f"{named(path)}: {name}"
         for path in sources()
-        for name in re.findall(r"\b(?:TAC|EPB|UAU|TEL|JOT)-\d+\b", path.read_text())
-        if not re.fullmatch(r"[A-Z]{3}-\d\d", name)
+        for name in re.findall(r"\b(?:TAC|EPB|UAU|TEL|JOT)-[A-Z]?\d+\b", path.read_text())
+        if not re.fullmatch(ID, name)
     ]
     assert not wrong
