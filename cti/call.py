@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from crm.calls import CallRecord, Direction, Result
+from crm.contacts import Contact
 from crm.numbers import display
 
 
@@ -55,11 +56,17 @@ class Purpose(Protocol):
     def answers(self) -> Mapping[str, str]:
         """What was typed into the form of an earlier call for the same."""
 
+    @property
+    def contact(self) -> Contact | None:
+        """The customer, where they are known already: then nothing is looked up."""
+
     async def about_to_ring(self, call: "Call") -> None:
         """Asked when the agent's own station is up and the customer is rung next; raises Refused."""
 
     def answered(self, call: "Call") -> None: ...
     def over(self, call: "Call") -> None: ...
+    def saved(self, call: "Call", answers: Mapping[str, str]) -> None:
+        """The form of this call was saved."""
 
 
 CAN = {

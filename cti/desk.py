@@ -134,7 +134,13 @@ class Desk:
             self.put_aside()
         self.call, self.customer = call, None
         if call.direction != "internal":
-            self.customer = {"state": "searching", "contact": None, "candidates": [], "timeline": []}
+            known = call.purpose.contact if call.purpose else None
+            self.customer = {
+                "state": "found" if known else "searching",
+                "contact": contact_view(known) if known else None,
+                "candidates": [],
+                "timeline": [],
+            }
             self.floor.spawn(self._show_known(call) if call.purpose else self._look_up(call))
 
     def established(self, call: Call) -> None:
@@ -256,13 +262,13 @@ class Desk:
 
     async def _show_known(self, call: Call) -> None:
         """A campaign knows whom it calls; the number may be many people's."""
-        assert call.contact_id is not None
+        assert call.purpose is not None and call.contact_id is not None
+        contact = call.purpose.contact
         try:
             async with asyncio.timeout(LOOK_UP_SECONDS):
-                contact = await contacts.by_id(self.floor.db, call.contact_id)
+                contact = contact or await contacts.by_id(self.floor.db, call.contact_id)
         except Exception as error:
             log.warning("call %s: the customer could not be looked up: %r", call.id, error)
-            contact = None
         if contact is None:
             await self._look_up(call)
         elif self.call is call:
@@ -362,6 +368,8 @@ class Desk:
         self.pending = [p for p in self.pending if p["call"] != call_id]
         self._aside.pop(call_id, None)
         self.show("FormSaved", call=call_id)
+        if form.call.purpose:
+            form.call.purpose.saved(form.call, form.answers)
         if form.call.state == CallState.ENDED:
             self.form = None
             self.end_wrap_up()

@@ -86,6 +86,7 @@ class Floor:
         self.blocklist = Blocklist()
         self.parts: dict[str, Callable[[Desk], Any]] = {}  # of a desk's snapshot, from further right
         self.verbs: dict[str, Verb] = {}  # more than those of cti/commands.py, from further right
+        self.serving: Callable[[int, frozenset[str]], frozenset[str]] = _their_own  # from further right
         self._entries: dict[str, _Entry] = {}
         self._today = {
             name: DayCount(q.offered, q.answered, q.abandoned, q.within_level, q.wait_seconds)
@@ -126,6 +127,10 @@ class Floor:
 
     def queues_of(self, user_id: int) -> frozenset[str]:
         return self._queues_of.get(user_id, frozenset())
+
+    def serves(self, user_id: int) -> frozenset[str]:
+        """From where calls may come to this agent now: their queues, or what a campaign makes of them."""
+        return self.serving(user_id, self.queues_of(user_id))
 
     def reason_label(self, reason: str | None, language: str) -> str:
         if reason is None:
@@ -215,11 +220,12 @@ class Floor:
         self._day = day
         return self._today.setdefault(queue, DayCount())
 
-    async def find_agent(self, call: Call) -> int:
-        """Wait in the call's queue until an agent is reserved for it; their user id."""
-        assert call.queue is not None
+    async def find_agent(self, call: Call, queue: str | None = None) -> int:
+        """Wait in the call's queue, or in the one named, until an agent is reserved for it; their user id."""
+        queue = queue or call.queue
+        assert queue is not None
         chosen: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        waiting = Waiting(call.id, call.queue, call.started, call.priority)
+        waiting = Waiting(call.id, queue, call.started, call.priority)
         self._entries[call.id] = _Entry(waiting, call, chosen)
         self.assign()
         self.changed()
@@ -241,7 +247,7 @@ class Floor:
         if not waiting:
             return
         free = [
-            Free(agent.user_id, self.queues_of(agent.user_id), agent.since)
+            Free(agent.user_id, self.serves(agent.user_id), agent.since)
             for agent in self.agents.values()
             if agent.state == READY
         ]
@@ -382,7 +388,7 @@ class Floor:
 
     def wall(self, language: str = "pt_BR") -> dict[str, Any]:
         """The `wall` of the CTI protocol: what a supervisor sees."""
-        entries = in_order(e.waiting for e in self._entries.values())
+        entries = in_order(e.waiting for e in self._entries.values() if e.call.queue)
         logged_on = [a for a in self.agents.values() if a.state != LOGGED_OFF]
         return {
             "now": iso(self.now()),
@@ -402,7 +408,7 @@ class Floor:
         today = self.today(queue.name)
         counts = dict.fromkeys(("ready", "reserved", "busy", "wrap_up", "not_ready"), 0)
         for agent in agents:
-            if queue.name in self.queues_of(agent.user_id):
+            if queue.name in self.serves(agent.user_id):
                 counts[str(agent.state)] += 1
         ended = today.answered + today.abandoned
         view = self._queue_view(queue)
@@ -444,3 +450,7 @@ class Floor:
             if call
             else None,
         }
+
+
+def _their_own(user_id: int, queues: frozenset[str]) -> frozenset[str]:
+    return queues

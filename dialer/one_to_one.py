@@ -7,7 +7,7 @@ true tomorrow is written by crm; whether a number may be called is for `dialer.g
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -799,7 +799,7 @@ class Errand:
         self.campaign_id, self.campaign = work.campaign.id, work.campaign.name
         self.item_id, self.contact_id = work.item.id, work.contact.id
         self.layout_id, self.caller_id = work.campaign.layout_id, work.campaign.caller_id
-        self.answers = dict(work.answers)
+        self.answers, self.contact = dict(work.answers), work.contact
 
     async def about_to_ring(self, call: Call) -> None:
         """The agent's own phone may have rung for a while: every rule is asked again, and the try counted."""
@@ -824,6 +824,9 @@ class Errand:
 
     def over(self, call: Call) -> None:
         self._one.over(self._desk, self._work, call, self._attempt, self._refused)
+
+    def saved(self, call: Call, answers: Mapping[str, str]) -> None:
+        """The outcome is said apart from the form."""
 
 
 def rules_of(campaign: Campaign) -> Rules:
