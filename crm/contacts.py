@@ -489,21 +489,28 @@ async def create(
     `more`: kind, external_code, emails, addresses, people, custom. Custom fields that have to be answered
     are asked for only when `custom` is given: at a call a name and a number are enough.
     """
-    require(by, "edit_contacts")
-    given = {"name": name, "phones": phones, "company": company, "document": document}
-    fields = await custom_fields.all(db) if "custom" in more else None
-    new = checked({**given, "email": email, "notes": notes, **more}, area_code, fields)
+    facts = {"company": company, "document": document, "email": email, "notes": notes, **more}
     async with db.acquire() as connection, connection.transaction():
-        contact_id = await connection.fetchval(
-            """
-            INSERT INTO contact (name, company, document, email, notes, kind, external_code, custom)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id
-            """,
-            *row_of(new),
-        )
-        await set_lists(connection, contact_id, new)
-        await audit.note(connection, by, "contact.create", f"contact {contact_id}", None, plain(new))
-        made = await by_id(connection, contact_id)
+        return await add(connection, by, {"name": name, "phones": phones, **facts}, area_code)
+
+
+async def add(
+    connection: asyncpg.Connection, by: User | None, facts: Mapping[str, Any], area_code: str = "11"
+) -> Contact:
+    """As `create`, in the transaction of whoever makes sure that the customer is not there already."""
+    require(by, "edit_contacts")
+    fields = await custom_fields.all(connection) if "custom" in facts else None
+    new = checked(facts, area_code, fields)
+    contact_id = await connection.fetchval(
+        """
+        INSERT INTO contact (name, company, document, email, notes, kind, external_code, custom)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id
+        """,
+        *row_of(new),
+    )
+    await set_lists(connection, contact_id, new)
+    await audit.note(connection, by, "contact.create", f"contact {contact_id}", None, plain(new))
+    made = await by_id(connection, contact_id)
     assert made is not None
     return made
 

@@ -69,17 +69,24 @@ async def receive(
     elif not all(number and number.startswith("+") for number in numbers):
         entry.errors["phones"] = "not_a_phone"
     entry.done()
-    if external_id and (known := await by_external_id(db, campaign_id, source, external_id)):
-        return known
-    contact_id = await known_contact(db, [n for n in numbers if n], str(facts.get("document") or ""))
-    if contact_id is None:
-        made = await contacts.create(db, None, name, phones=[n for n in numbers if n], **facts)
-        contact_id = made.id
+    document = compact(str(facts.get("document") or ""))
+    wanted = [number for number in numbers if number]
+    keys = [f"lead {each}" for each in (*wanted, document) if each]
+    if external_id:
+        keys.append(f"lead {campaign_id} {source} {external_id}")
     async with db.acquire() as connection, connection.transaction():
+        for key in sorted(set(keys)):  # the same person sent twice at the same moment waits here
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", key)
+        if external_id and (known := await by_external_id(connection, campaign_id, source, external_id)):
+            return known
+        contact_id = await known_contact(connection, wanted, document)
+        if contact_id is None:
+            made = await contacts.add(connection, None, {"name": name, "phones": wanted, **facts})
+            contact_id = made.id
         lead_id = await connection.fetchval(
             """
             INSERT INTO lead (campaign_id, contact_id, source, external_id, at) VALUES ($1, $2, $3, $4, $5)
-            ON CONFLICT (campaign_id, source, external_id) WHERE external_id <> '' DO NOTHING RETURNING id
+            RETURNING id
             """,
             campaign_id,
             contact_id,
@@ -87,50 +94,40 @@ async def receive(
             external_id,
             now,
         )
-        if lead_id is not None:
-            load_id = await load_of_today(connection, campaign_id, by, now)
-            added = await lists.add(connection, campaign, [contact_id], load_id, priority)
-            await connection.execute(
-                """
-                UPDATE campaign_load SET added = added + $2, duplicates = duplicates + 1 - $2 WHERE id = $1
-                """,
-                load_id,
-                added,
-            )
-            await audit.note(
-                connection,
-                by,
-                "lead.receive",
-                f"campaign {campaign.name}",
-                None,
-                {"source": source, "external_id": external_id, "contact_id": contact_id},
-            )
-        row = await connection.fetchrow(
-            LEAD
-            + """
-             WHERE lead.campaign_id = $1 AND CASE WHEN $2::bigint IS NULL
-                   THEN lead.source = $3 AND lead.external_id = $4 ELSE lead.id = $2 END
+        load_id = await load_of_today(connection, campaign_id, by, now)
+        added = await lists.add(connection, campaign, [contact_id], load_id, priority)
+        await connection.execute(
+            """
+            UPDATE campaign_load SET added = added + $2, duplicates = duplicates + 1 - $2 WHERE id = $1
             """,
-            campaign_id,
-            lead_id,
-            source,
-            external_id,
+            load_id,
+            added,
         )
+        await audit.note(
+            connection,
+            by,
+            "lead.receive",
+            f"campaign {campaign.name}",
+            None,
+            {"source": source, "external_id": external_id, "contact_id": contact_id},
+        )
+        row = await connection.fetchrow(LEAD + "WHERE lead.id = $1", lead_id)
     return Lead(**row)
 
 
-async def known_contact(db: Db, numbers: Sequence[str], document: str) -> int | None:
+async def known_contact(connection: asyncpg.Connection, numbers: Sequence[str], document: str) -> int | None:
     """By the document when there is one, else by a number that is one customer's only."""
     if document:
-        compact = "".join(each for each in document.upper() if each.isalnum())
-        found = await db.fetch("SELECT id FROM contact WHERE document = $1 LIMIT 2", compact)
-        if len(found) == 1:
-            return found[0]["id"]
-        return None
-    found = await db.fetch(
+        found = await connection.fetch("SELECT id FROM contact WHERE document = $1 LIMIT 2", document)
+        return found[0]["id"] if len(found) == 1 else None
+    found = await connection.fetch(
         "SELECT DISTINCT contact_id AS id FROM contact_phone WHERE number = ANY($1::text[]) LIMIT 2", numbers
     )
     return found[0]["id"] if len(found) == 1 else None
+
+
+def compact(document: str) -> str:
+    return "".join(each for each in document.upper() if each.isalnum())
 
 
 async def load_of_today(

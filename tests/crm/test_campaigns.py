@@ -381,3 +381,18 @@ async def test_a_lead_is_on_the_list_at_once_and_only_once(fresh_db, lead, team)
     takes_none = await campaign(fresh_db, team, name="Filter", source="filter", filter_id=file.id)
     with pytest.raises(Refused, match="takes no leads"):
         await leads.receive(fresh_db, lead, takes_none.id, NOON, **send)
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"external_id": "77", "source": "site"}, {"document": "529.982.247-25"}]
+)
+async def test_the_same_person_sent_many_times_at_the_same_moment_is_one_customer(fresh_db, lead, team, more):
+    made = await campaign(fresh_db, team)
+    sent = [
+        leads.receive(fresh_db, lead, made.id, NOON, name="Ana", phones=["(11) 98765-4321"], **more)
+        for _ in range(12)
+    ]
+    got = await asyncio.gather(*sent)
+    assert len({each.contact_id for each in got}) == 1
+    assert await fresh_db.fetchval("SELECT count(*) FROM contact") == 1
+    assert await fresh_db.fetchval("SELECT count(*) FROM list_item") == 1
