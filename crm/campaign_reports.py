@@ -52,10 +52,14 @@ SITUATIONS = (  # UAU-V2
     "cancelled",
     "blocked",
     "not_dialed",
+    "abandoned",
+    "fax",
+    "silence",
     "dialing",
 )
+MACHINES = ("voicemail", "fax", "silence")  # something took the call, and nobody spoke
 UNSUCCESSFUL = tuple(name for name in SITUATIONS if name not in ("completed", "dialing"))
-NOT_ANSWERED = tuple(name for name in UNSUCCESSFUL if name != "voicemail")
+NOT_ANSWERED = tuple(name for name in UNSUCCESSFUL if name not in MACHINES)
 REFERENCES = ("call", "ticket", "callback", "ticket_update", "ticket_conclusion", "all")  # UAU-V3
 RESULTS = ("success", "failure", "callback")  # UAU-V4
 QUERY_TYPES = ("item", "situation", "result")  # what UAU-R7 lists
@@ -305,7 +309,7 @@ CAMPAIGN_COLUMNS: dict[str, Behind] = {  # of UAU-R2 and UAU-R4
     "failure": Behind(results=("failure",)),
     "callbacks": Behind(results=("callback",)),
     "pre_opened": Behind(opened=True),
-    "by_machine": Behind(situations=("voicemail",)),
+    "by_machine": Behind(situations=MACHINES),
 }
 AGENT_COLUMNS: dict[str, Behind] = {  # of UAU-R1
     "items": Behind(last=True),
@@ -318,7 +322,7 @@ AGENT_COLUMNS: dict[str, Behind] = {  # of UAU-R1
     "effective": Behind(situations=("completed",)),
     "unsuccessful": Behind(situations=UNSUCCESSFUL),
     "attempts": Behind(),
-    "by_machine": Behind(situations=("voicemail",)),
+    "by_machine": Behind(situations=MACHINES),
 }
 
 

@@ -47,6 +47,9 @@ class Situation(StrEnum):
     CANCELLED = "cancelled"
     BLOCKED = "blocked"
     NOT_DIALED = "not_dialed"
+    ABANDONED = "abandoned"  # the dialer's: somebody answered, and no agent was free in time
+    FAX = "fax"
+    SILENCE = "silence"  # answered, and nothing was heard
 
 
 SITUATION_LABELS: dict[Situation, str] = {
@@ -64,6 +67,9 @@ SITUATION_LABELS: dict[Situation, str] = {
     Situation.CANCELLED: "Cancelled",
     Situation.BLOCKED: "Blocked (blacklist)",
     Situation.NOT_DIALED: "Not dialed",
+    Situation.ABANDONED: "Abandoned",
+    Situation.FAX: "Fax",
+    Situation.SILENCE: "Silence",
 }
 
 

@@ -26,12 +26,22 @@ class Trunk:
     password: str = field(repr=False)
     number_prefix: str  # the carrier wants this before every number we send
     active: bool
+    channels_max: int = 0  # calls at once in both directions; 0 is no limit known
+    calls_per_second: int = 0  # that may be begun; 0 is no limit known
 
 
 TRUNK = """
-    SELECT id, name, host, port, transport, username, password, number_prefix, active FROM trunk
+    SELECT id, name, host, port, transport, username, password, number_prefix, active, channels_max,
+           calls_per_second
+      FROM trunk
 """
-DEFAULTS: dict[str, Any] = {"port": 5060, "transport": "UDP", "active": True}
+DEFAULTS: dict[str, Any] = {
+    "port": 5060,
+    "transport": "UDP",
+    "active": True,
+    "channels_max": 0,
+    "calls_per_second": 0,
+}
 
 
 async def all(db: Db | asyncpg.Connection) -> list[Trunk]:
@@ -54,6 +64,8 @@ def checked(values: dict[str, Any]) -> dict[str, Any]:
         "password": entry.text("password", required=False),
         "number_prefix": entry.matching("number_prefix", r"[+0-9]{0,20}", required=False),
         "active": entry.switch("active"),
+        "channels_max": entry.whole("channels_max", 0, 100_000),
+        "calls_per_second": entry.whole("calls_per_second", 0, 10_000),
     }
     if answer["host"] and not (is_ip(answer["host"]) or HOST_NAME.fullmatch(answer["host"])):
         entry.errors["host"] = "not_allowed_characters"
@@ -74,8 +86,9 @@ async def create(db: Db, by: User | None, **values: Any) -> Trunk:
         with refusing(CONSTRAINTS):
             trunk_id = await connection.fetchval(
                 """
-                INSERT INTO trunk (name, host, port, transport, username, password, number_prefix, active)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id
+                INSERT INTO trunk (name, host, port, transport, username, password, number_prefix, active,
+                                   channels_max, calls_per_second)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id
                 """,
                 *new.values(),
             )
@@ -94,7 +107,8 @@ async def update(db: Db, by: User | None, trunk_id: int, **changes: Any) -> Trun
             await connection.execute(
                 """
                 UPDATE trunk SET name = $2, host = $3, port = $4, transport = $5, username = $6,
-                                 password = $7, number_prefix = $8, active = $9
+                                 password = $7, number_prefix = $8, active = $9, channels_max = $10,
+                                 calls_per_second = $11
                  WHERE id = $1
                 """,
                 trunk_id,

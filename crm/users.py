@@ -50,6 +50,10 @@ class User:
     active: bool
 
 
+# The dialer, in whose hands an item is until an agent takes it. It cannot log in and has no right.
+DIALER = User(0, "#dialer", "Discador", Role.BACK_OFFICE, None, None, "pt_BR", None, False, False, False)
+
+
 def can(user: User, right: str) -> bool:
     """Whether the user has the right: one of his role's, or one given to him alone."""
     if not user.active:
@@ -96,12 +100,13 @@ async def by_login(db: Db | asyncpg.Connection, login: str) -> User | None:
 
 
 async def by_id(db: Db | asyncpg.Connection, user_id: int) -> User | None:
-    row = await db.fetchrow(USER + "WHERE user_account.id = $1", user_id)
+    row = await db.fetchrow(USER + "WHERE user_account.id = $1 AND user_account.id <> 0", user_id)
     return read(row) if row else None
 
 
 async def all(db: Db | asyncpg.Connection) -> list[User]:
-    rows = await db.fetch(USER + "ORDER BY f_norm(user_account.name), user_account.id")
+    """Everybody but the dialer."""
+    rows = await db.fetch(USER + "WHERE user_account.id <> 0 ORDER BY f_norm(user_account.name), user_account.id")
     return [read(row) for row in rows]
 
 
@@ -250,7 +255,7 @@ async def set_password(db: Db, by: User | None, user_id: int, password: str) -> 
     hashed = await passwords.hashed(password)
     async with db.acquire() as connection, connection.transaction():
         login = await connection.fetchval(
-            "UPDATE user_account SET password = $2 WHERE id = $1 RETURNING login", user_id, hashed
+            "UPDATE user_account SET password = $2 WHERE id = $1 AND id <> 0 RETURNING login", user_id, hashed
         )
         if login is None:
             raise missing("user")

@@ -15,7 +15,7 @@ worked AS (
            sum(s_completed) AS effective,
            sum(n - s_completed - s_dialing) AS unsuccessful,
            sum(n) AS attempts,
-           sum(s_voicemail) AS by_machine
+           sum(s_voicemail + s_fax + s_silence) AS by_machine
       FROM counted GROUP BY campaign_id, user_id
      UNION ALL
     SELECT campaign_id, NULL, sum(rest), sum(rest) FILTER (WHERE state = 0),

@@ -5,9 +5,9 @@ list AS (
       FROM report_list JOIN chosen USING (campaign_id, generation) GROUP BY campaign_id
 ),
 worked AS (
-    SELECT campaign_id, sum(n) AS worked, sum(n - s_completed - s_voicemail - s_dialing) AS not_answered,
+    SELECT campaign_id, sum(n) AS worked, sum(n - s_completed - s_voicemail - s_fax - s_silence - s_dialing) AS not_answered,
            sum(s_completed) AS answered, sum(r_success) AS success, sum(r_failure) AS failure,
-           sum(r_callback) AS callbacks, sum(opened) AS pre_opened, sum(s_voicemail) AS by_machine
+           sum(r_callback) AS callbacks, sum(opened) AS pre_opened, sum(s_voicemail + s_fax + s_silence) AS by_machine
       FROM counted GROUP BY campaign_id
 )
 SELECT chosen.campaign_id, chosen.name AS campaign, coalesce(list.loaded, 0)::bigint AS loaded,

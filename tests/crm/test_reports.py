@@ -312,7 +312,8 @@ def day_of(moment: datetime.datetime) -> datetime.date:
     return moment.astimezone(ZONE).date()
 
 
-NOT_ANSWERED = set(SITUATIONS) - {"completed", "voicemail", "dialing"}
+MACHINES = {"voicemail", "fax", "silence"}
+NOT_ANSWERED = set(SITUATIONS) - MACHINES - {"completed", "dialing"}
 
 
 def recount_r1(raw: Raw, filter: ReportFilter) -> dict:
@@ -322,7 +323,7 @@ def recount_r1(raw: Raw, filter: ReportFilter) -> dict:
         row["attempts"] += 1
         row["effective"] += attempt["situation"] == "completed"
         row["unsuccessful"] += attempt["situation"] not in ("completed", "dialing")
-        row["by_machine"] += attempt["situation"] == "voicemail"
+        row["by_machine"] += attempt["situation"] in MACHINES
     for attempt in raw.counted(filter, last=True):
         row = rows[attempt["campaign_id"], attempt["user_id"] or 0]
         row["items"] += 1
@@ -346,7 +347,7 @@ def recount_summary(raw: Raw, filter: ReportFilter) -> dict:
         row["worked"] += 1
         row["not_answered"] += attempt["situation"] in NOT_ANSWERED
         row["answered"] += attempt["situation"] == "completed"
-        row["by_machine"] += attempt["situation"] == "voicemail"
+        row["by_machine"] += attempt["situation"] in MACHINES
         row["success"] += attempt["result"] == "success"
         row["failure"] += attempt["result"] == "failure"
         row["callbacks"] += attempt["result"] == "callback"

@@ -63,6 +63,9 @@ SITUATIONS: Mapping[str, str] = MappingProxyType(
         "blocked": N_("Blocked"),
         "cancelled": N_("Cancelled"),
         "not_dialed": N_("Recorded without a call"),
+        "abandoned": N_("Abandoned: no agent free"),
+        "fax": N_("Fax"),
+        "silence": N_("Silence"),
     }
 )
 RESULTS: Mapping[str, Badge] = MappingProxyType(

@@ -44,6 +44,9 @@ SITUATIONS = {
     "cancelled": N_("cancelled"),
     "blocked": N_("blocked"),
     "not_dialed": N_("not dialed"),
+    "abandoned": N_("answered, no agent free"),
+    "fax": N_("fax"),
+    "silence": N_("silence"),
 }
 
 routes = web.RouteTableDef()
