@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncpg
 
-from crm import audit, sheets
+from crm import audit, items, sheets
 from crm.db import AWAY, Db
 from crm.e164 import display, normalise
 from crm.entry import Entry, missing
@@ -25,6 +25,7 @@ CHANNEL = "blocked_number"  # the tables' trigger tells of changes here
 EVERYTHING = "all"
 RETRY_SECONDS = 1.0
 ROWS_MAX = 2_000_000  # of one imported file
+TAKEN_OFF_MAX = 1000  # people offered to come back at once
 REJECTED_KEPT = 10_000  # rows named in the answer of an import; the others are only counted
 
 # Why a row of an imported list was not taken; keys of webui's words.
@@ -60,6 +61,23 @@ class Imported:
     repeated: int  # stood in the file twice
     rejected: int  # are no telephone numbers
     details: tuple[Rejected, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOff:
+    """Somebody of a running campaign who is not called any more because this number was blocked."""
+
+    item_id: int
+    campaign_id: int
+    campaign: str
+    contact: str
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unblocked:
+    numbers: int
+    taken_off: tuple[TakenOff, ...]  # whom `bring_back` brings back
 
 
 # -- Asking ------------------------------------------------------------------------------------------------
@@ -284,8 +302,8 @@ async def unblock(
     await unblock_all(db, by, [found[0].id], reason)
 
 
-async def unblock_all(db: Db, by: User | None, ids: Iterable[int], reason: str = "") -> int:
-    """How many were; each stands in the audit with who had blocked it and why."""
+async def unblock_all(db: Db, by: User | None, ids: Iterable[int], reason: str = "") -> Unblocked:
+    """Each stands in the audit with who had blocked it and why."""
     require(by, "run_campaigns")
     entry = Entry({"reason": reason})
     reason = entry.text("reason", 500, required=False)
@@ -303,7 +321,55 @@ async def unblock_all(db: Db, by: User | None, ids: Iterable[int], reason: str =
             await audit.note(
                 connection, by, "blocked_number.remove", f"number {row['number']}", dict(row), after
             )
-    return len(gone)
+        people = await taken_off(connection, [(row["number"], row["campaign"]) for row in gone])
+    return Unblocked(len(gone), tuple(people))
+
+
+async def taken_off(
+    db: Db | asyncpg.Connection, numbers: Iterable[tuple[str, int | None]], limit: int = TAKEN_OFF_MAX
+) -> list[TakenOff]:
+    """Whom running campaigns took off their lists for want of these numbers, which may be called again.
+
+    A number is given with the campaign it was blocked in, or None. Whom a supervisor cancelled stays so.
+    """
+    asked = list(numbers)
+    rows = await db.fetch(
+        """
+        SELECT DISTINCT ON (campaign.name, item.id) item.id AS item_id, item.campaign_id,
+               campaign.name AS campaign, contact.name AS contact, asked.number
+          FROM unnest($1::text[], $2::integer[]) AS asked (number, campaign_id)
+         CROSS JOIN LATERAL (
+               SELECT contact_id FROM contact_phone WHERE contact_phone.number = asked.number
+                UNION
+               SELECT contact_id FROM contact_person WHERE contact_person.phones @> ARRAY[asked.number]
+               ) AS reached
+          JOIN list_item AS item ON item.contact_id = reached.contact_id AND item.state = 6
+           AND item.last_situation <> 'cancelled'
+          JOIN campaign ON campaign.id = item.campaign_id AND campaign.status IN ('active', 'paused')
+           AND (asked.campaign_id IS NULL OR asked.campaign_id = campaign.id)
+          JOIN contact ON contact.id = item.contact_id
+         WHERE EXISTS (SELECT FROM campaign_phones(campaign.id, contact.id) AS phone
+                        WHERE phone.number = asked.number AND NOT phone.blocked AND NOT phone.wrong)
+         ORDER BY campaign.name, item.id LIMIT $3
+        """,
+        [number for number, _campaign in asked],
+        [campaign for _number, campaign in asked],
+        limit,
+    )
+    return [TakenOff(**row) for row in rows]
+
+
+async def bring_back(
+    db: Db, by: User | None, numbers: Iterable[str], campaign_ids: Iterable[int], now: datetime.datetime
+) -> int:
+    """Whom these campaigns took off for these numbers is called again, the attempts counted from the
+    beginning; how many came back."""
+    require(by, "run_campaigns")
+    asked = [(number, campaign) for campaign in set(campaign_ids) for number in set(numbers)]
+    back = await taken_off(db, asked)
+    for each in back:
+        await items.reopen(db, by, each.item_id, now)
+    return len(back)
 
 
 # -- Lists from and to files -------------------------------------------------------------------------------

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import xlsxwriter
 
-from crm import audit, blocklist, users
+from crm import audit, blocklist, campaigns, items, users
 from crm.blocklist import ALREADY, NOT_A_PHONE, REPEATED, Blocklist
 from crm.refused import Refused
 from crm.users import Role
+from tests.crm import campaigning
+from tests.crm.campaigning import NOON, agents, people, put
 from tests.waiting import until
 
 MARIA, JOSE, PEDRO = "+5511987654321", "+5521933334444", "+551133334444"
@@ -226,3 +228,35 @@ async def test_search_by_digits_reason_and_campaign(fresh_db, ana, campaign, ask
     await blocklist.block(fresh_db, ana, PEDRO, campaign)
     assert {row.number for row in await blocklist.search(fresh_db, **asked)} == numbers
     assert await blocklist.count(fresh_db, **asked) == len(numbers)
+
+
+async def test_whom_a_block_took_off_is_offered_to_come_back_and_nobody_else(fresh_db, ana):
+    team = await agents(fresh_db, 1)
+    here = await campaigning.campaign(fresh_db, team, name="Here")
+    ended = await campaigning.campaign(fresh_db, team, name="Over")
+    off, by_hand, other, still = await people(fresh_db, 4)
+    number = await fresh_db.fetchval("SELECT number FROM contact_phone WHERE contact_id = $1", off)
+    only_here = await fresh_db.fetchval("SELECT number FROM contact_phone WHERE contact_id = $1", still)
+    await fresh_db.execute("INSERT INTO contact_phone VALUES ($1, $2, 1)", by_hand, number)
+    wanted = await put(fresh_db, here, off, state=6, last_situation="completed", attempts=2)
+    await put(fresh_db, here, by_hand, state=6, last_situation="cancelled")
+    await put(fresh_db, here, other, state=6, last_situation="blocked")  # of another number
+    await put(fresh_db, here, still, state=6, last_situation="blocked")
+    await put(fresh_db, ended, off, state=6, last_situation="blocked")
+    await campaigns.end(fresh_db, None, ended.id)
+    blocked = [
+        await blocklist.block(fresh_db, ana, number),
+        await blocklist.block(fresh_db, ana, only_here, here.id),
+        await blocklist.block(fresh_db, ana, only_here),
+    ]
+    done = await blocklist.unblock_all(fresh_db, ana, [each.id for each in blocked[:2]], "error")
+    assert done.numbers == 2
+    assert [(each.item_id, each.campaign, each.number) for each in done.taken_off] == [
+        (wanted, "Here", number)
+    ]
+    agent = team[0]
+    with pytest.raises(Refused):
+        await blocklist.bring_back(fresh_db, agent, [number], [here.id], NOON)
+    assert await blocklist.bring_back(fresh_db, ana, [number, only_here], [here.id, ended.id], NOON) == 1
+    assert (await items.claim_next(fresh_db, here, agent, NOON)).id == wanted
+    assert await blocklist.bring_back(fresh_db, ana, [number], [here.id], NOON) == 0

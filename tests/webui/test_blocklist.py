@@ -7,6 +7,7 @@ import pytest_asyncio
 from config import Settings
 from crm import audit, blocklist, centre
 from crm.users import Role
+from tests.crm.campaigning import agents, campaign, people, put
 from tests.fakes.wall import FakeWall
 from tests.webui.site import HTML, serving
 
@@ -100,3 +101,22 @@ async def test_the_list_is_for_those_who_run_campaigns(site):
     assert (await agent.get("/blocklist"))[0] == 403
     assert (await agent.post("/blocklist/unblock", {"id": "1"}))[0] == 403
     assert (await brought(site, b"11987654321", agent))[0] == 403
+
+
+async def test_whom_a_block_took_off_comes_back_with_one_button(site):
+    made = await campaign(site.db, await agents(site.db, 1), name="Renewal")
+    [contact] = await people(site.db, 1)
+    item = await put(site.db, made, contact, state=6, last_situation="blocked")
+    number = await site.db.fetchval("SELECT number FROM contact_phone")
+    blocked = await blocklist.block(site.db, None, number)
+    status, page, _ = await site.boss.post("/blocklist/unblock", {"id": str(blocked.id), "why": "error"})
+    assert status == 200 and "1 number may be called again" in page
+    assert "Renewal" in page and "1 person" in page and "Person 1" in page
+    status, _, where = await site.boss.post(
+        "/blocklist/bring-back", {"number": number, "campaign": str(made.id)}
+    )
+    assert (status, where) == (303, "/blocklist?back=1")
+    assert "1 person is called again" in (await site.boss.get(where))[1]
+    assert await site.db.fetchval("SELECT state FROM list_item WHERE id = $1", item) == 0
+    agent = await site.reader(Role.AGENT)
+    assert (await agent.post("/blocklist/bring-back", {"number": number, "campaign": str(made.id)}))[0] == 403

@@ -1,13 +1,14 @@
 """Do-not-call numbers: found, blocked, unblocked, brought from a file and taken away in one."""
 
+import datetime
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from aiohttp import BodyPartReader, web
 
 from crm import blocklist
-from crm.blocklist import Imported
+from crm.blocklist import Imported, TakenOff, Unblocked
 from crm.refused import Refused
 from webui.address import Address, is_id, last_page
 from webui.auth import reads_itself, require, same_secret
@@ -58,7 +59,24 @@ async def unblock(request: web.Request) -> web.Response:
         done = await blocklist.unblock_all(request.app[DB], request["user"], ids, reason)
     except Refused as refused:
         return await page(request, {"why": reason}, errors(request, refused))
-    raise web.HTTPSeeOther(f"/blocklist?unblocked={done}")
+    if done.taken_off:
+        return await page(request, unblocked=done)
+    raise web.HTTPSeeOther(f"/blocklist?unblocked={done.numbers}")
+
+
+@routes.post("/blocklist/bring-back")
+@require("run_campaigns")
+async def bring_back(request: web.Request) -> web.Response:
+    """Whom the chosen campaigns took off their lists because of numbers that were unblocked."""
+    sent = await request.post()
+    back = await blocklist.bring_back(
+        request.app[DB],
+        request["user"],
+        several(sent, "number"),
+        [int(id) for id in several(sent, "campaign") if is_id(id)],
+        datetime.datetime.now(datetime.UTC),
+    )
+    raise web.HTTPSeeOther(f"/blocklist?back={back}")
 
 
 @routes.post("/blocklist/import")
@@ -151,6 +169,14 @@ async def pieces(path: Path) -> AsyncIterator[bytes]:
             yield piece
 
 
+def by_campaign(people: Sequence[TakenOff]) -> list[tuple[int, str, list[str]]]:
+    """(campaign, its name, the people's names)."""
+    found: dict[tuple[int, str], list[str]] = {}
+    for each in people:
+        found.setdefault((each.campaign_id, each.campaign), []).append(each.contact)
+    return [(id, name, names) for (id, name), names in found.items()]
+
+
 def campaign_of(text: str) -> int | None:
     return int(text) if is_id(text) else None
 
@@ -161,6 +187,7 @@ async def page(
     wrong: Mapping[str, str] | None = None,
     result: Imported | None = None,
     name: str = "",
+    unblocked: Unblocked | None = None,
 ) -> web.Response:
     _ = words(request)
     db, address = request.app[DB], Address("/blocklist", request.query)
@@ -187,5 +214,8 @@ async def page(
         reasons={reason: _(word) for reason, word in REASONS.items()},
         shown_max=SHOWN_MAX,
         blocked="blocked" in request.query and request.method == "GET",
-        unblocked=request.query.get("unblocked", ""),
+        unblocked=str(unblocked.numbers) if unblocked else request.query.get("unblocked", ""),
+        taken_off=by_campaign(unblocked.taken_off) if unblocked else [],
+        numbers=sorted({each.number for each in unblocked.taken_off}) if unblocked else [],
+        back=request.query.get("back", ""),
     )
