@@ -5,6 +5,7 @@ import ipaddress
 import logging
 import re
 import secrets
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -27,24 +28,16 @@ from cti.sip.sdp import NotAcceptable
 from cti.sip.session import Session
 from cti.sip.stack import Stack
 from cti.sip.transport import SipTransport
-from cti.station import StationFailed, WebStation
+from cti.station import CallRefused, StationFailed, WebStation
 from cti.story import LegOver
 from cti.talk import set_away
+from cti.trunk_use import TrunkUse
 
 if TYPE_CHECKING:
     from cti.desk import Desk
     from cti.floor import Floor
 
 log = logging.getLogger("ramal.phone")
-
-
-class CallRefused(Exception):
-    """The far end did not take the call. `status` is its SIP status (408 when nobody answered)."""
-
-    def __init__(self, status: int, reason: str = "") -> None:
-        super().__init__(f"{status} {reason}".strip())
-        self.status = status
-        self.reason = reason
 
 
 class SipLeg:
@@ -195,6 +188,7 @@ class Phones:
         self.on_call: Callable[[SipLeg, Trunk | Extension, str], None] = _nobody
         self.legs: dict[str, SipLeg] = {}
         self.web_stations: dict[str, WebStation] = {}
+        self._trunks: dict[int, TrunkUse] = defaultdict(TrunkUse)
         transport.on_event = self.sip_event
         engine.on_event = self.media_event
         self.now = transport.now
@@ -245,16 +239,34 @@ class Phones:
         )
 
     async def call_trunk(self, trunk: Trunk, number: str, caller_id: str, near: str | None = None) -> SipLeg:
-        """Place a call through a trunk; `number` is as the trunk wants it."""
+        """Place a call through a trunk; `number` is as the trunk wants it. Refused when all its channels are
+        in use; how many calls begin in a second is for those who dial by themselves."""
+        if trunk.channels_max and self._trunks[trunk.id].calls >= trunk.channels_max:
+            raise CallRefused(503, "trunk full")
         host = await self._address(trunk.host)
         flow = Flow(trunk.transport.upper(), host, trunk.port)
         uri = f"sip:{number}@{trunk.host}:{trunk.port}"
         if flow.transport != "UDP":
             uri += f";transport={flow.transport.lower()}"
         credentials = (trunk.username, trunk.password) if trunk.username and trunk.password else None
-        return await self._invite(
+        leg = await self._invite(
             uri, flow, self._from(caller_id), None, [], credentials=credentials, near=near
         )
+        self._carried(trunk, leg)
+        return leg
+
+    def trunk_room(self, trunk: Trunk) -> int:
+        """How many calls more may begin on this trunk now."""
+        return self._trunks[trunk.id].room(self.now(), trunk.channels_max, trunk.calls_per_second)
+
+    def trunk_calls(self, trunk_id: int) -> int:
+        """Calls on this trunk now, in both directions."""
+        return self._trunks[trunk_id].calls
+
+    def _carried(self, trunk: Trunk, leg: SipLeg, outgoing: bool = True) -> None:
+        use = self._trunks[trunk.id]
+        use.begin(self.now(), trunk.calls_per_second, outgoing)
+        leg.over.add_done_callback(lambda _: use.end())
 
     async def _invite(
         self,
@@ -377,6 +389,8 @@ class Phones:
                 return
         dialed = sip_user(request.uri)
         leg = self._leg(session, f"sip-{secrets.token_hex(6)}")
+        if isinstance(source, Trunk):
+            self._carried(source, leg, outgoing=False)
         self.on_call(leg, source, dialed)
 
     def _authenticated(self, session: Session, user: str) -> Extension | None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from crm.calls import Result
 from cti.agent import LOGGED_OFF, NOT_READY, READY
 from cti.call import Call, Leg
-from cti.phone import CallRefused, Phones
-from cti.station import PhoneRing, Ring, StationFailed
+from cti.phone import Phones
+from cti.station import CallRefused, PhoneRing, Ring, StationFailed
 from cti.story import first
 
 if TYPE_CHECKING:

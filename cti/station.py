@@ -23,6 +23,15 @@ class StationFailed(Exception):
         self.why = why
 
 
+class CallRefused(Exception):
+    """The far end did not take the call. `status` is its SIP status (408 when nobody answered)."""
+
+    def __init__(self, status: int, reason: str = "") -> None:
+        super().__init__(f"{status} {reason}".strip())
+        self.status = status
+        self.reason = reason
+
+
 class Ring(Protocol):
     """A call ringing somewhere. `answered` gives the leg, or fails with StationFailed or CallRefused."""
 
@@ -147,7 +156,7 @@ class PhoneRing:
     async def _run(self, auto_answer: bool) -> None:
         try:
             leg = await self._invite(auto_answer)
-        except (StationFailed, MediaError) as failure:
+        except (StationFailed, CallRefused, MediaError) as failure:
             self._fail(failure)
             return
         if self._canceled:

@@ -8,7 +8,7 @@ from crm import layouts, routes, trunks, users
 from crm.centre import Centre, load
 from cti.commands import perform
 from cti.floor import Floor
-from cti.phone import CallRefused
+from cti.station import CallRefused
 from cti.station import SoftphoneStation
 from dialer.gate import Gate
 from dialer.one_to_one import OneToOne
