@@ -88,7 +88,7 @@ async def wait_in_queue(floor: "Floor", phones: Phones, call: Call, caller: SipL
             await phones.engine.play(caller.name, MUSIC)
             while True:
                 async with asyncio.timeout(queue.wait_seconds_max or None):
-                    desk = await find_and_ring(floor, phones, call, queue)
+                    desk = await find_and_ring(floor, phones, call, queue.ring_seconds_max)
                 cause = await speak(floor, phones, call, desk, queue.record)
                 if cause != AGENT_LOST:
                     call.end(floor.now(), Result.ANSWERED, cause)
@@ -113,19 +113,27 @@ def caller_left(floor: "Floor", call: Call, gone: LegOver) -> None:
     call.end(floor.now(), result, gone.cause if ours else "customer hung up")
 
 
-async def find_and_ring(floor: "Floor", phones: Phones, call: Call, queue: Queue) -> "Desk":
-    """One agent after the other is chosen and rung, until one answers; who does not is paused."""
+async def find_and_ring(
+    floor: "Floor",
+    phones: Phones,
+    call: Call,
+    seconds: float,
+    queue: str | None = None,
+    auto_answer: bool = False,
+) -> "Desk":
+    """One agent after the other is chosen and rung, until one answers; who does not is paused. `queue` is
+    where they are found, when it is not the call's own; `auto_answer` lifts their telephone by itself."""
     while True:
-        user_id = await floor.find_agent(call)
+        user_id = await floor.find_agent(call, queue)
         desk = floor.desks[user_id]
         call.user_id = user_id
         call.answer_asked.clear()
         call.hang_up_asked.clear()
         try:
             assert desk.station is not None
-            ring = desk.station.ring(call)
+            ring = desk.station.ring(call, auto_answer)
             desk.ring(call)
-            leg = await until_answered(ring, call, queue.ring_seconds_max)
+            leg = await until_answered(ring, call, seconds)
         except Unreached as missed:
             dismiss(floor, call, desk, "miss", missed.cause)
             continue
