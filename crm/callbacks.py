@@ -1,7 +1,7 @@
 """Callbacks: calls somebody was promised, whose they are and when; one of an item of a campaign's list."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -101,6 +101,22 @@ async def overdue_count(db: Db, user: User, now: datetime.datetime, campaign_id:
         now,
         campaign_id,
     )
+
+
+async def due_of(db: Db, campaign_id: int, user_ids: Sequence[int], now: datetime.datetime) -> dict[int, int]:
+    """Of each of these agents the item of their own longest overdue callback, by user."""
+    rows = await db.fetch(
+        """
+        SELECT DISTINCT ON (callback_owner) callback_owner, id FROM list_item
+         WHERE campaign_id = $1 AND state IN (1, 3) AND held_by IS NULL AND callback_owner = ANY ($2)
+           AND due_at <= $3
+         ORDER BY callback_owner, due_at, priority, id
+        """,
+        campaign_id,
+        user_ids,
+        now,
+    )
+    return {row["callback_owner"]: row["id"] for row in rows}
 
 
 async def of_campaign(
