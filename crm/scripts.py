@@ -60,6 +60,16 @@ class Script:
         return next((step for step in self.steps if step.id == step_id), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A script as it was."""
+
+    version: int
+    at: datetime.datetime
+    by: str  # empty: nobody knows any more
+    body: Mapping[str, Any]  # name, kind and steps, as `checked` takes them
+
+
 # -- Merge fields ------------------------------------------------------------------------------------------
 
 
@@ -275,7 +285,8 @@ async def create(db: Db, by: User | None, **values: Any) -> Script:
         await set_steps(connection, script_id, new["steps"])
         await audit.note(connection, by, "script.create", f"script {new['name']}", None, new)
         made = await by_id(connection, script_id)
-    assert made is not None
+        assert made is not None
+        await keep_version(connection, by, made)
     return made
 
 
@@ -312,6 +323,8 @@ async def update(
         await set_steps(connection, script_id, new["steps"])
         made = await by_id(connection, script_id)
         assert made is not None
+        await keep_version(connection, None, before)  # one made without this function
+        await keep_version(connection, by, made)
         await audit.note(connection, by, "script.update", f"script {new['name']}", old, plain(made))
     return made
 
@@ -377,6 +390,50 @@ def plain(script: Script) -> dict[str, Any]:
             for step in script.steps
         ],
     }
+
+
+# -- Versions ----------------------------------------------------------------------------------------------
+
+
+async def keep_version(connection: asyncpg.Connection, by: User | None, script: Script) -> None:
+    await connection.execute(
+        """
+        INSERT INTO script_version (script_id, version, at, by_user_id, body) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT DO NOTHING
+        """,
+        script.id,
+        script.version,
+        script.updated,
+        by.id if by else None,
+        plain(script),
+    )
+
+
+async def versions(db: Db | asyncpg.Connection, script_id: int, limit: int = 100) -> list[Version]:
+    """Newest first; the first one is how the script is now."""
+    rows = await db.fetch(
+        """
+        SELECT script_version.version, script_version.at, coalesce(user_account.name, '') AS by,
+               script_version.body
+          FROM script_version LEFT JOIN user_account ON user_account.id = script_version.by_user_id
+         WHERE script_version.script_id = $1
+         ORDER BY script_version.version DESC LIMIT $2
+        """,
+        script_id,
+        limit,
+    )
+    return [Version(**row) for row in rows]
+
+
+async def restore(db: Db, by: User | None, script_id: int, version: int) -> Script:
+    """The script becomes what it was then, as a version of its own: nothing in between is lost."""
+    require(by, "run_campaigns")
+    body = await db.fetchval(
+        "SELECT body FROM script_version WHERE script_id = $1 AND version = $2", script_id, version
+    )
+    if body is None:
+        raise missing("version")
+    return await update(db, by, script_id, **body)
 
 
 async def remove(db: Db, by: User | None, script_id: int) -> None:

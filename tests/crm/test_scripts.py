@@ -160,3 +160,44 @@ async def test_agents_do_not_write_scripts(fresh_db):
     )
     with pytest.raises(Refused, match="run_campaigns"):
         await scripts.create(fresh_db, agent, name="Venda", kind="approach", steps=STEPS)
+
+
+async def test_each_version_is_kept_and_an_older_one_can_be_brought_back(fresh_db, ana):
+    made = await scripts.create(fresh_db, ana, name="Venda", kind="approach", steps=STEPS)
+    first = scripts.plain(made)
+    await scripts.update(fresh_db, ana, made.id, name="Venda 2", steps=[{"ref": "x", "title": "Só isto"}])
+    kept = await scripts.versions(fresh_db, made.id)
+    assert [(each.version, each.by, each.body["name"]) for each in kept] == [
+        (2, "Ana", "Venda 2"),
+        (1, "Ana", "Venda"),
+    ]
+    back = await scripts.restore(fresh_db, ana, made.id, 1)
+    assert (back.version, back.name, [step.title for step in back.steps]) == (
+        3,
+        "Venda",
+        ["Abertura", "Oferta"],
+    )
+    assert shape(scripts.plain(back)) == shape(first)
+    assert [each.version for each in await scripts.versions(fresh_db, made.id)] == [3, 2, 1]
+    with pytest.raises(Refused):
+        await scripts.restore(fresh_db, ana, made.id, 9)
+
+
+def shape(body):
+    """A script's words and ways, whatever the ids of its steps are."""
+    places = {step["ref"]: n for n, step in enumerate(body["steps"])}
+    return body["name"], [
+        (step["title"], step["text"], step["fields"],
+         [(choice["label"], places.get(choice["next"])) for choice in step["choices"]])
+        for step in body["steps"]
+    ]  # fmt: skip
+
+
+async def test_a_script_made_before_versions_were_kept_keeps_how_it_was(fresh_db, ana):
+    made = await scripts.create(fresh_db, ana, name="Venda", kind="approach", steps=STEPS)
+    await fresh_db.execute("DELETE FROM script_version")
+    await scripts.update(fresh_db, ana, made.id, name="Nova")
+    assert [(each.version, each.by) for each in await scripts.versions(fresh_db, made.id)] == [
+        (2, "Ana"),
+        (1, ""),
+    ]

@@ -126,3 +126,24 @@ async def test_scripts_are_for_those_who_run_campaigns(site):
     script = await made(site)
     assert (await site.boss.post(f"/scripts/{script.id}/remove"))[0] == 303
     assert await scripts.all(site.db) == []
+
+
+async def test_an_older_version_is_looked_at_and_brought_back(site):
+    script = await made(site)
+    page = (await site.boss.get(f"/scripts/{script.id}"))[1]
+    assert f"/scripts/{script.id}/versions" in page
+    status, _, _ = await site.boss.post(f"/scripts/{script.id}", OPENING | {
+        "version": "1", "step": str(script.steps[0].id), f"title.{script.steps[0].id}": "Outra",
+        f"text.{script.steps[0].id}": "Novo texto",
+    })  # fmt: skip
+    assert status == 303
+    page = (await site.boss.get(f"/scripts/{script.id}/versions?version=1"))[1]
+    assert "Abertura" in page and "&lt;b&gt;!" in page and "Bring back this version" in page
+    assert "Bring back this version" not in (await site.boss.get(f"/scripts/{script.id}/versions"))[1]
+    status, _, where = await site.boss.post(f"/scripts/{script.id}/versions", {"version": "1"})
+    assert (status, where) == (303, f"/scripts/{script.id}?saved=1")
+    now = await scripts.by_id(site.db, script.id)
+    assert (now.version, [step.title for step in now.steps]) == (3, ["Abertura"])
+    assert (await site.boss.post(f"/scripts/{script.id}/versions", {"version": "x"}))[0] == 422
+    agent = await site.reader(Role.AGENT)
+    assert (await agent.post(f"/scripts/{script.id}/versions", {"version": "1"}))[0] == 403

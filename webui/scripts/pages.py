@@ -125,6 +125,47 @@ async def preview(request: web.Request) -> web.Response:
     )
 
 
+@routes.get("/scripts/{id:[0-9]{1,9}}/versions")
+@require("run_campaigns")
+async def versions(request: web.Request) -> web.Response:
+    """How the script was, version by version; the chosen one is shown whole and can be brought back."""
+    return await history(request, await find(request))
+
+
+@routes.post("/scripts/{id:[0-9]{1,9}}/versions")
+@require("run_campaigns")
+async def restore(request: web.Request) -> web.Response:
+    script, version = await find(request), str((await request.post()).get("version", ""))
+    try:
+        chosen = int(version) if re.fullmatch(r"[0-9]{1,9}", version) else 0
+        await scripts.restore(request.app[DB], request["user"], script.id, chosen)
+    except Refused as refused:
+        return await history(request, script, errors(request, refused))
+    raise web.HTTPSeeOther(f"/scripts/{script.id}?saved=1")
+
+
+async def history(
+    request: web.Request, script: Script, wrong: Mapping[str, str] | None = None
+) -> web.Response:
+    found = await scripts.versions(request.app[DB], script.id)
+    asked = request.query.get("version", "")
+    shown = next((each for each in found if str(each.version) == asked), found[0] if found else None)
+    steps = shown.body["steps"] if shown else []
+    numbers = {step["ref"]: n for n, step in enumerate(steps, start=1)}
+    labels = form_fields(request)
+    return render(
+        request,
+        "scripts/versions.html",
+        status=422 if wrong else 200,
+        script=script,
+        versions=found,
+        shown=shown,
+        numbers=numbers,
+        labels=labels,
+        errors=wrong or {},
+    )
+
+
 def spoken(text: str, contact: Contact, campaign: str, agent: str) -> Markup:
     """The merged text; a field that means nothing stands out."""
     said = str(escape(merge(text, contact, campaign, agent)))
