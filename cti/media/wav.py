@@ -59,15 +59,15 @@ def read(path: Path) -> Audio:
 def parse(content: bytes, name: str = "audio") -> Audio:
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
         raise BadAudio(f"{name} is not a WAV file")
-    chunks = _chunks(content)
-    if len(chunks.get(b"fmt ", b"")) < 16 or b"data" not in chunks:
+    parts = chunks(content)
+    if len(parts.get(b"fmt ", b"")) < 16 or b"data" not in parts:
         raise BadAudio(f"{name} has no format or no data")
-    encoding, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", chunks[b"fmt "])
+    encoding, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", parts[b"fmt "])
     if rate != SAMPLES_PER_SECOND or channels not in (1, 2):
         raise BadAudio(
             f"{name} has {channels} channels at {rate} Hz; 1 or 2 at {SAMPLES_PER_SECOND} Hz can be played"
         )
-    data = chunks[b"data"]
+    data = parts[b"data"]
     match encoding, bits:
         case (7, 8):
             ulaw = data
@@ -82,7 +82,7 @@ def parse(content: bytes, name: str = "audio") -> Audio:
     return Audio(tuple(ulaw[channel::channels] for channel in range(channels)))
 
 
-def _chunks(content: bytes) -> dict[bytes, bytes]:
+def chunks(content: bytes) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
     at = 12
     while at + 8 <= len(content):
