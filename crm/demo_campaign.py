@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from crm.calls import ZONE
+from crm.demo_scripts import ACTIONS, BARRIERS, SCRIPT
 from crm.hours import PRESETS
 from crm.item_states import Result, Situation, State
 
@@ -22,41 +23,6 @@ MINUTES_PER_ATTEMPT = 7  # one agent's attempts begin this far apart, so that no
 SEED = 1911
 TICKET_TYPE = "Renovação de contrato"
 TICKET_STATUSES = (("Aberto", False), ("Em negociação", False), ("Renovado", True), ("Encerrado", True))
-SCRIPT = (  # title, text, fields, choices: label and the step it leads to
-    (
-        "Abertura",
-        "Olá, {{saudacao}}, falo com {{primeiro_nome}}? Aqui é {{agente}}, da Ramal Telecom. "
-        "Esta ligação é gravada. Posso falar dois minutos sobre o seu contrato?",
-        ("informed",),
-        (("Pode falar", 1), ("Agora não", 4), ("Não é a pessoa", None)),
-    ),
-    (
-        "Contrato",
-        "O seu plano vence neste mês. Quem renova agora mantém o preço por doze meses e ganha a instalação "
-        "do segundo ponto. Quer renovar?",
-        ("segment",),
-        (("Quer renovar", 2), ("Achou caro", 3), ("Não quer", None)),
-    ),
-    (
-        "Fechamento",
-        "Confirmo: {{nome}}, renovação por doze meses, mesmo endereço. Envio o protocolo por "
-        "e-mail agora mesmo. Muito obrigado.",
-        ("order", "notes"),
-        (("Renovado", None),),
-    ),
-    (
-        "Está caro",
-        "Entendo. Temos também o plano sem o segundo ponto, por um valor menor. Quer que eu simule?",
-        ("motive",),
-        (("Aceitou a simulação", 2), ("Vai pensar", 4), ("Não quer", None)),
-    ),
-    (
-        "Retorno",
-        "Sem problema. Qual o melhor dia e horário, e em qual telefone posso ligar?",
-        ("return_on", "other_phone"),
-        (("Retorno combinado", None),),
-    ),
-)
 MISSED = (
     (Situation.NO_ANSWER, 46),
     (Situation.VOICEMAIL, 24),
@@ -129,6 +95,7 @@ async def fill(connection: asyncpg.Connection, now: datetime.datetime) -> None:
     items = worked([(row["contact_id"], row["number"]) for row in people], agents, now, dice)
     await write_items(connection, campaign_id, items, now)
     await write_attempts(connection, campaign_id, items, await categories(connection), dice)
+    await write_actions(connection, campaign_id)
     await open_tickets(connection, campaign_id, ticket_type)
     await block(connection, items)
 
@@ -196,10 +163,40 @@ async def add_filter(connection: asyncpg.Connection) -> int:
 
 
 async def add_script(connection: asyncpg.Connection) -> int:
+    """The campaign's own; beside it what answers objections, and the kinds of action with their words."""
+    for name, words in BARRIERS:
+        await write_script(connection, name, "barrier", [(*step, (), ()) for step in words])
+    for name, text, outcomes in ACTIONS:
+        script = await write_script(connection, f"{name} – texto", "approach", [(name, text, (), ())])
+        await connection.execute(
+            """
+            WITH kind AS (
+                INSERT INTO action_type (name, script_id) VALUES ($1, $2) RETURNING id
+            )
+            INSERT INTO action_outcome (type_id, name, result, position)
+            SELECT kind.id, given.name, given.result, given.position
+              FROM kind, unnest($3::text[], $4::text[]) WITH ORDINALITY AS given (name, result, position)
+            """,
+            name,
+            script,
+            [outcome for outcome, _result in outcomes],
+            [str(result) for _outcome, result in outcomes],
+        )
+    return await write_script(connection, f"{NAME} – abordagem", "approach", SCRIPT)
+
+
+async def write_script(
+    connection: asyncpg.Connection, name: str, kind: str, steps: Sequence[tuple[Any, ...]]
+) -> int:
+    """Steps as those of SCRIPT."""
     script = await connection.fetchval(
-        "INSERT INTO script (name, kind) VALUES ($1, 'approach') RETURNING id", f"{NAME} – abordagem"
+        """
+        INSERT INTO script (name, kind) VALUES ($1, $2) RETURNING id
+        """,
+        name,
+        kind,
     )
-    steps = [
+    made = [
         await connection.fetchval(
             """
             INSERT INTO script_step (script_id, position, title, text, fields)
@@ -211,7 +208,7 @@ async def add_script(connection: asyncpg.Connection) -> int:
             text,
             list(fields),
         )
-        for position, (title, text, fields, _) in enumerate(SCRIPT, start=1)
+        for position, (title, text, fields, _) in enumerate(steps, start=1)
     ]
     await connection.executemany(
         """
@@ -219,8 +216,8 @@ async def add_script(connection: asyncpg.Connection) -> int:
         VALUES ($1, $2, $3, $4, $5)
         """,
         [
-            (script, step, label, None if leads is None else steps[leads], n)
-            for step, (_, _, _, choices) in zip(steps, SCRIPT, strict=True)
+            (script, step, label, None if leads is None else made[leads], n)
+            for step, (_, _, _, choices) in zip(made, steps, strict=True)
             for n, (label, leads) in enumerate(choices, start=1)
         ],
     )
@@ -438,6 +435,31 @@ async def write_attempts(
         records.append((campaign_id, 1, ids[each["contact_id"]], category, *(each[name] for name in columns)))
     await connection.copy_records_to_table(
         "attempt", columns=("campaign_id", "generation", "item_id", "category_id", *columns), records=records
+    )
+
+
+async def write_actions(connection: asyncpg.Connection, campaign_id: int) -> None:
+    """What was done at each attempt: its words, and the outcome that fits its result."""
+    await connection.execute(
+        """
+        INSERT INTO action (at, user_id, campaign_id, item_id, contact_id, type_id, outcome_id, conversation,
+                            no_contact, next_at)
+        SELECT attempt.ended, attempt.user_id, attempt.campaign_id, attempt.item_id, attempt.contact_id,
+               outcome.type_id, outcome.id, attempt.note,
+               CASE WHEN attempt.result IS NULL AND attempt.situation <> 'blocked'
+                    THEN attempt.situation ELSE '' END, attempt.callback_at
+          FROM attempt
+          LEFT JOIN LATERAL (
+               SELECT action_outcome.type_id, action_outcome.id FROM action_outcome
+                 JOIN action_type ON action_type.id = action_outcome.type_id
+                WHERE action_type.name = $2 AND action_outcome.result = attempt.result
+                ORDER BY (action_outcome.position + attempt.id) % 2, action_outcome.position LIMIT 1
+               ) AS outcome ON true
+         WHERE attempt.campaign_id = $1
+         ORDER BY attempt.ended, attempt.id
+        """,
+        campaign_id,
+        ACTIONS[0][0],
     )
 
 

@@ -158,7 +158,9 @@ def unknown_fields(text: str, custom: Sequence[str]) -> list[str]:
 
 
 def unreachable(script: Script) -> list[Step]:
-    """Steps no choice leads to from the first one."""
+    """Steps no choice leads to from the first one. A barrier is shown whole: none of it."""
+    if script.kind is ScriptKind.BARRIER:
+        return []
     reached: set[int] = set()
     to_visit = [script.steps[0].id] if script.steps else []
     while to_visit:

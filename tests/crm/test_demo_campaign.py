@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from config import Settings
-from crm import demo, demo_campaign
+from crm import actions, demo, demo_campaign, scripts
 from crm.item_states import State
 
 NOW = datetime.datetime(2026, 11, 20, 19, 30, tzinfo=datetime.UTC)
@@ -82,3 +82,28 @@ async def test_no_agent_is_on_two_attempts_at_once_and_filling_again_changes_not
     await demo.fill(fresh_db, settings, "senha-de-demonstração", NOW + datetime.timedelta(days=1))
     assert await fresh_db.fetchval("SELECT count(*) FROM attempt") == before
     assert await fresh_db.fetchval("SELECT count(*) FROM campaign") == 1
+
+
+async def test_agents_have_kinds_of_action_barriers_and_a_history_that_agrees_with_the_attempts(
+    fresh_db, settings
+):
+    await demo.fill(fresh_db, settings, "senha-de-demonstração", NOW)
+    kinds = await actions.types(fresh_db)
+    known = {script.id: script for script in await scripts.all(fresh_db)}
+    assert len(kinds) == 3 and all(kind.outcomes and known[kind.script_id].steps for kind in kinds)
+    barriers = [script for script in known.values() if script.kind is scripts.ScriptKind.BARRIER]
+    assert len(barriers) == 5
+    for script in known.values():
+        assert not scripts.unreachable(script)
+        assert [scripts.unknown_fields(step.text, []) for step in script.steps if step.text] == [
+            [] for step in script.steps
+        ]
+    assert await fresh_db.fetchval("SELECT count(*) FROM action") == await fresh_db.fetchval(
+        "SELECT count(*) FROM attempt"
+    )
+    wrong = """
+        SELECT count(*) FROM action LEFT JOIN action_outcome ON action_outcome.id = action.outcome_id
+          JOIN attempt ON attempt.item_id = action.item_id AND attempt.ended = action.at
+         WHERE attempt.result IS DISTINCT FROM action_outcome.result
+    """
+    assert await fresh_db.fetchval(wrong) == 0

@@ -292,7 +292,7 @@ async def editor(
             ]
             for step in steps
         },
-        lost=not_reached(steps),
+        lost=not_reached(steps) if values["kind"] != ScriptKind.BARRIER else set(),
         new_step=NEW_STEP,
         errors=wrong or {},
         added=added,
