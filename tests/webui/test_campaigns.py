@@ -685,7 +685,7 @@ async def figures(socket) -> dict:
 async def test_a_watched_campaign_is_told_what_changed_when_the_floor_moves(site, running):
     known = await people(site.db, 2)
     await put(site.db, running, known[0])
-    async with site.boss.http.ws_connect(f"/campaigns/{running.id}/live") as socket:
+    async with site.boss.http.ws_connect(f"/campaigns/{running.id}/feed") as socket:
         assert "worked, of 1<" in (await figures(socket))["progress"]
         await put(site.db, running, known[1], state=4, result="success")
         site.floor.change()
@@ -702,7 +702,7 @@ def feeds():
 
 
 async def test_what_is_no_request_closes_the_connection(site, running):
-    async with site.boss.http.ws_connect(f"/campaigns/{running.id}/live") as socket:
+    async with site.boss.http.ws_connect(f"/campaigns/{running.id}/feed") as socket:
         await socket.send_str("{")
         while not (message := await socket.receive(timeout=20)).type.name.startswith("CLOSE"):
             assert message.type.name == "TEXT"
@@ -715,7 +715,7 @@ async def test_what_is_no_request_closes_the_connection(site, running):
 async def test_the_socket_opens_only_to_those_with_the_right_from_our_own_page(site, running, role, headers):
     reader = await site.reader(role)
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-        await reader.http.ws_connect(f"/campaigns/{running.id}/live", headers=headers)
+        await reader.http.ws_connect(f"/campaigns/{running.id}/feed", headers=headers)
     assert refused.value.status == 403
 
 

@@ -84,7 +84,7 @@ async def draw(
     )
 
 
-@routes.get("/campaigns/{id:[0-9]{1,9}}/live")
+@routes.get("/campaigns/{id:[0-9]{1,9}}/feed")
 @require("run_campaigns")
 async def live(request: web.Request) -> web.StreamResponse:
     """Regions of this page and of the list's, whenever they change."""
