@@ -63,7 +63,7 @@ class Agent:
         """Move by `event`; refuses what the table lacks, and then changes nothing."""
         target = NEXT[self.state].get(event)
         if target is None:
-            raise Refused(f"The agent cannot {event.replace('_', ' ')} while {self.state}.")
+            raise Refused("This is not possible while the agent is {state}.", state=self.state, event=event)
         if target == REST:
             rest = self.next or self.rest
             target, reason = rest.state, rest.reason
@@ -90,7 +90,7 @@ class Agent:
     def choose(self, state: AgentState, now: float, reason: str | None = None) -> None:
         """What the agent asks for: at once when they have no work, otherwise as soon as it is done."""
         if state not in CHOICES:
-            raise Refused(f"An agent cannot choose to be {state}.")
+            raise Refused("An agent cannot choose to be {state}.", state=state)
         if self.state == LOGGED_OFF:
             if state != LOGGED_OFF:
                 raise Refused("Log on at a station first.")

@@ -15,7 +15,7 @@ from pathlib import Path
 from babel.messages import extract, mofile, pofile
 from babel.messages.catalog import Catalog
 
-from crm import form
+from crm import entry, import_worker
 
 HERE = Path(__file__).parent
 LOCALE = HERE / "locale"
@@ -95,8 +95,8 @@ def extracted() -> Catalog:
                     ):
                         place = (inside, line)
                         found.add(message, None, [place], auto_comments=comments, context=context)
-    for message in form.MESSAGES.values():
-        found.add(message, None, [("crm/form.py", 1)])
+    for message in (*entry.MESSAGES.values(), import_worker.TOO_LARGE):
+        found.add(message, None, [("crm/entry.py", 1)])
     return found
 
 

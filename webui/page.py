@@ -70,7 +70,13 @@ STATES = (  # of calls and stations, as refusals name them
     N_("ringing"),
     N_("reconnecting"),
     N_("ended"),
-    N_("no_media"),
+    N_("logged_off"),  # agents, from here
+    N_("not_ready"),
+    N_("ready"),
+    N_("reserved"),
+    N_("busy"),
+    N_("wrap_up"),
+    N_("no_media"),  # stations
     N_("no_microphone"),
     N_("no_permission"),
     N_("no_media_path"),
@@ -80,6 +86,49 @@ STATES = (  # of calls and stations, as refusals name them
     N_("active"),
     N_("paused"),
 )
+NOUNS = (  # what is missing, as crm.entry.missing names it
+    N_("blocked number"),
+    N_("campaign"),
+    N_("category"),
+    N_("contact"),
+    N_("export"),
+    N_("extension"),
+    N_("field"),
+    N_("filter"),
+    N_("group"),
+    N_("import"),
+    N_("item"),
+    N_("layout"),
+    N_("load"),
+    N_("number"),
+    N_("pause"),
+    N_("queue"),
+    N_("recording"),
+    N_("report"),
+    N_("route"),
+    N_("schedule"),
+    N_("script"),
+    N_("status"),
+    N_("step"),
+    N_("ticket"),
+    N_("trunk"),
+    N_("type"),
+    N_("user"),
+    N_("version"),
+)
+RIGHTS = {
+    "administer": N_("administer"),
+    "audit": N_("see who changed what"),
+    "dial_external": N_("dial external numbers"),
+    "edit_contacts": N_("change customers"),
+    "export": N_("export lists"),
+    "hear_recordings": N_("hear recordings"),
+    "run_campaigns": N_("run campaigns"),
+    "see_contacts": N_("see customers"),
+    "see_tabulations": N_("see tabulations"),
+    "take_calls": N_("take calls"),
+    "watch_wall": N_("watch the wallboard"),
+}
 ROLES = {
     "administrator": N_("Administrator"),
     "supervisor": N_("Supervisor"),
@@ -126,8 +175,15 @@ def words(request: web.Request) -> Callable[[str], str]:
 def said(request: web.Request, refused: Refused) -> str:
     """A refusal in this reader's language."""
     _ = words(request)
-    values = {name: _(value) if value in STATES else value for name, value in refused.values.items()}
+    values = {name: value_said(name, value, _) for name, value in refused.values.items()}
     return _(refused.template).format(**values) if values else _(refused.template)
+
+
+def value_said(name: str, value: object, _: Callable[[str], str]) -> object:
+    """A state, a kind of thing or a right within a refusal; anything else is somebody's own word."""
+    if name == "right" and value in RIGHTS:
+        return _(RIGHTS[str(value)])
+    return _(str(value)) if value in (NOUNS if name == "what" else STATES) else value
 
 
 def theme(request: web.Request) -> str:
@@ -159,7 +215,12 @@ def environment(language: str, catalogue: NullTranslations) -> jinja2.Environmen
     )
     pages.install_gettext_translations(catalogue, newstyle=True)  # type: ignore[attr-defined]
     pages.globals.update(
-        icon=icon, asset=asset, roles=ROLES, languages=i18n.LANGUAGES, clock_now=lambda: datetime.now(UTC)
+        icon=icon,
+        asset=asset,
+        roles=ROLES,
+        rights=RIGHTS,
+        languages=i18n.LANGUAGES,
+        clock_now=lambda: datetime.now(UTC),
     )
     pages.filters.update(
         phone=phone,

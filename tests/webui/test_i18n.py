@@ -1,9 +1,11 @@
+import ast
 import re
 
 import jinja2
 import pytest
 from babel.messages.catalog import Catalog
 
+from crm import entry, import_worker, users
 from webui import i18n, page
 
 
@@ -88,3 +90,51 @@ def test_a_number_is_shown_as_people_write_it_and_copied_as_e164():
 
 def test_what_others_typed_cannot_become_markup():
     assert "<b>" not in page.phone("<b>x</b>")
+
+
+def refusals():
+    """(file:line, template) of each Refused of the folders to the left; a name is read from its module."""
+    root = page.HERE.parent
+    for folder in ("crm", "cti", "dialer"):
+        for path in sorted((root / folder).rglob("*.py")):
+            if path.relative_to(root).as_posix().startswith(i18n.UNSEEN):
+                continue
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "Refused" and node.args:
+                    place = f"{path.relative_to(root)}:{node.lineno}"
+                    yield place, node.args[0]
+
+
+NAMED = {"TOO_LARGE": import_worker.TOO_LARGE}
+ELSEWHERE = ("closed.template", "template")  # extracted where they are written
+
+
+def test_every_refusal_can_be_said_in_another_language():
+    told = {m.id for m in i18n.extracted()}
+    found, unsaid = 0, []
+    for place, given in refusals():
+        found += 1
+        text = given.value if isinstance(given, ast.Constant) else NAMED.get(ast.unparse(given))
+        if text not in told and ast.unparse(given) not in ELSEWHERE:
+            unsaid.append((place, ast.unparse(given)))
+    assert found > 150 and unsaid == []
+
+
+def test_every_message_of_a_form_is_translated():
+    pt = i18n.catalogues()["pt_BR"]
+    assert [text for text in entry.MESSAGES.values() if pt.gettext(text) == text] == []
+
+
+def test_what_is_missing_is_named_in_words_of_the_catalogue():
+    root = page.HERE.parent
+    named = set()
+    for folder in ("crm", "cti", "dialer", "webui"):
+        for path in (root / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) in ("missing", "entry.missing"):
+                    named.add(ast.literal_eval(node.args[0]))
+    assert {"campaign", "script", "user"} <= named and named <= set(page.NOUNS)
+
+
+def test_every_right_has_words():
+    assert frozenset().union(*users.RIGHTS.values()) <= page.RIGHTS.keys()

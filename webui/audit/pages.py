@@ -2,9 +2,10 @@
 
 from aiohttp import web
 
-from crm import audit
+from crm import audit, filters
+from crm.audit import AuditEntry
 from webui.address import Address, is_id
-from webui.audit.said import KINDS, deed, fact, subject
+from webui.audit.said import KINDS, deed, fact, subject, value
 from webui.auth import require
 from webui.page import DB, FLOOR, render, words
 
@@ -26,6 +27,8 @@ async def entries(request: web.Request) -> web.Response:
         action=kind if kind in KINDS else "",
         text=address.text("text"),
     )
+    named = await names(request)
+    fields = await filters.fields(request.app[DB])
     people = sorted(request.app[FLOOR].centre.users.values(), key=lambda user: user.name.casefold())
     return render(
         request,
@@ -39,4 +42,34 @@ async def entries(request: web.Request) -> web.Response:
         subject=lambda entry: subject(entry, _),
         deed=lambda entry: deed(entry, _),
         fact=lambda key: fact(key, _),
+        value=lambda key, thing: value(key, thing, _, named, fields),
+        call_of=call_of,
     )
+
+
+async def names(request: web.Request) -> dict[str, dict[int, str]]:
+    """What the ids among the facts are called now; one that is gone stays a number."""
+    db, centre = request.app[DB], request.app[FLOOR].centre
+    users = {user.id: user.name for user in centre.users.values()}
+    groups = {group.id: group.name for group in centre.groups.values()}
+    campaigns = dict(await db.fetch("SELECT id, name FROM campaign"))
+    types = dict(await db.fetch("SELECT id, name FROM category_type"))
+    return {
+        **dict.fromkeys(("user_id", "by_user_id", "by", "owner", "held_by", "agents", "members"), users),
+        **dict.fromkeys(("group_id", "groups"), groups),
+        **dict.fromkeys(("campaign", "campaign_id"), campaigns),
+        "layout_id": {layout.id: layout.label for layout in centre.layouts.values()},
+        "route_id": {route.id: route.name for route in centre.routes.values()},
+        "trunk_id": {trunk.id: trunk.name for trunk in centre.trunks.values()},
+        "filter_id": dict(await db.fetch("SELECT id, name FROM saved_filter")),
+        "script_id": dict(await db.fetch("SELECT id, name FROM script")),
+        "ticket_type_id": dict(await db.fetch("SELECT id, name FROM ticket_type")),
+        "import_layout_id": dict(await db.fetch("SELECT id, name FROM import_layout")),
+        **dict.fromkeys(("type", "types"), types),
+        "order": dict(await db.fetch("SELECT id, label FROM custom_field")),
+    }
+
+
+def call_of(entry: AuditEntry) -> str:
+    """The id of the call an entry is about, empty when it is about something else."""
+    return entry.subject.removeprefix("call ") if entry.action.startswith("recording.") else ""

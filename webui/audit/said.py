@@ -1,9 +1,27 @@
 """How an audit entry is said to a reader: what was done, to what, and which facts changed. Pure."""
 
-from collections.abc import Callable
+import datetime
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from crm.audit import AuditEntry
-from webui.i18n import N_
+from crm.calls import ZONE
+from crm.filters import Field
+from crm.numbers import display
+from webui.campaigns import said as campaigns
+from webui.campaigns.hours import in_words
+from webui.filters.words import OPTIONS as CONTACT_KINDS
+from webui.filters.words import said as filter_said
+from webui.i18n import LANGUAGES, N_
+from webui.imports.said import TARGETS
+from webui.layouts.words import KINDS as FIELD_KINDS
+from webui.page import ROLES
+from webui.reports.said import EVERY
+from webui.scripts.words import KINDS as SCRIPT_KINDS
+
+Words = Callable[[str], str]
+Names = Mapping[str, Mapping[int, str]]  # of a fact, what each id is called
 
 KINDS = {
     "user": N_("Users"),
@@ -13,6 +31,18 @@ KINDS = {
     "layout": N_("Layouts"),
     "category": N_("Categories"),
     "contact": N_("Contacts"),
+    "custom_field": N_("Custom fields"),
+    "campaign": N_("Campaigns"),
+    "item": N_("People on the lists"),
+    "callback": N_("Callbacks"),
+    "lead": N_("Leads"),
+    "import": N_("Imports"),
+    "filter": N_("Filters"),
+    "script": N_("Scripts"),
+    "action_type": N_("Kinds of action"),
+    "ticket_type": N_("Types of tickets"),
+    "blocked_number": N_("Blocked numbers"),
+    "report_schedule": N_("Scheduled reports"),
     "recording": N_("Recordings"),
     "export": N_("Exports"),
     "number": N_("Numbers"),
@@ -31,6 +61,18 @@ THINGS = {
     "category": N_("Category"),
     "type": N_("Type"),
     "contact": N_("Contact"),
+    "custom field": N_("Custom field"),
+    "custom fields": N_("Custom fields"),
+    "campaign": N_("Campaign"),
+    "item": N_("Person on the list"),
+    "import": N_("Import"),
+    "import layout": N_("Import layout"),
+    "filter": N_("Filter"),
+    "script": N_("Script"),
+    "action type": N_("Kind of action"),
+    "ticket type": N_("Type of tickets"),
+    "blocked numbers": N_("Blocked numbers"),
+    "report_schedule": N_("Scheduled report"),
     "call": N_("Telephone call"),
     "export": N_("Export"),
     "number": N_("Number"),
@@ -38,7 +80,7 @@ THINGS = {
     "route": N_("Route"),
     "pause": N_("Pause"),
 }
-"""The first word of a subject."""
+"""The first word, or two, of a subject."""
 
 DEEDS = {
     "create": N_("created"),
@@ -49,8 +91,30 @@ DEEDS = {
     "hear": N_("recording heard"),
     "download": N_("recording downloaded"),
     "start": N_("asked for"),
+    "done": N_("done"),
+    "save": N_("saved"),
+    "order": N_("put in another order"),
+    "status": N_("other status"),
+    "dialing": N_("dialing settings changed"),
+    "pace": N_("pace changed"),
+    "link": N_("a customer put on the list by hand"),
+    "list_add": N_("new items put on the list"),
+    "list_rebuild": N_("list rebuilt"),
+    "list_import": N_("list imported"),
+    "list_lead": N_("lead put on the list"),
+    "receive": N_("lead received"),
+    "release": N_("taken from its agent"),
+    "cancel": N_("taken off the list"),
+    "reopen": N_("put back on the list"),
+    "move": N_("callback moved"),
+    "give": N_("callbacks given to another agent"),
+    "import": N_("list of numbers brought"),
+    "export": N_("exported"),
+    "blocked_number.create": N_("number blocked"),
+    "blocked_number.remove": N_("number unblocked"),
+    "callback.remove": N_("callback deleted"),
 }
-"""The last part of an action's name."""
+"""What was done: the last part of an action's name, or the whole name where that says more."""
 
 FACTS = {
     "name": N_("Name"),
@@ -74,29 +138,204 @@ FACTS = {
     "members": N_("Agents"),
     "fields": N_("Fields"),
     "types": N_("Types"),
+    "type": N_("Type"),
     "success": N_("Success"),
     "company": N_("Company"),
     "document": N_("CPF or CNPJ"),
     "email": N_("E-mail"),
+    "emails": N_("E-mails"),
     "notes": N_("Notes"),
     "phones": N_("Telephones"),
+    "phone": N_("Telephone"),
+    "addresses": N_("Addresses"),
+    "people": N_("People to talk to"),
+    "custom": N_("Custom fields"),
+    "kind": N_("Kind"),
+    "external_code": N_("External code"),
+    "external_id": N_("External code"),
     "number": N_("Number"),
     "started": N_("Started"),
     "dialed": N_("Dialed as"),
     "target": N_("Leads to"),
+    "key": N_("Key"),
+    "options": N_("Options"),
+    "required": N_("Mandatory"),
+    "position": N_("Position"),
+    "order": N_("Order"),
+    "objective": N_("Objective"),
+    "message": N_("Message"),
+    "source": N_("Source"),
+    "filter_id": N_("Filter"),
+    "import_layout_id": N_("Import layout"),
+    "validates": N_("External validation"),
+    "validate_list": N_("Validation of the list"),
+    "validate_dial": N_("Validation before dialing"),
+    "validation_inputs": N_("Given to the validation"),
+    "validation_seconds": N_("Seconds for the validation"),
+    "validation_on_failure": N_("When the validation fails"),
+    "link_person": N_("Customers linked by hand"),
+    "permanent": N_("Permanent validity"),
+    "has_period": N_("Validity and hours"),
+    "valid_from": N_("Valid from"),
+    "valid_until": N_("Valid until"),
+    "hours_preset": N_("Hours"),
+    "hours": N_("Grid of hours"),
+    "respect_destination_window": N_("Respects the destination's hours"),
+    "callback_mode": N_("Kind of callback"),
+    "company_target": N_("Companies"),
+    "company_types": N_("Kinds of contact"),
+    "ticket_mode": N_("Tickets of redials"),
+    "ticket_type_id": N_("Type of ticket"),
+    "script_id": N_("Script"),
+    "attempts_max": N_("Attempts at most"),
+    "number_attempts_per_day_max": N_("Attempts per number and day"),
+    "retry": N_("Try again after"),
+    "route_id": N_("Route"),
+    "caller_id": N_("Number shown"),
+    "agents": N_("Agents"),
+    "groups": N_("Groups"),
+    "status": N_("Status"),
+    "copy_of": N_("Copy of"),
+    "generation": N_("List number"),
+    "added": N_("Added"),
+    "updated": N_("Updated"),
+    "duplicates": N_("Duplicates"),
+    "already": N_("Already there"),
+    "repeated": N_("Repeated"),
+    "blocked": N_("Blocked"),
+    "rejected": N_("Rejected"),
+    "failed": N_("Failed"),
+    "listed": N_("Put on the list"),
+    "rows": N_("Rows"),
+    "file": N_("File"),
+    "campaign": N_("Campaign"),
+    "columns": N_("Columns"),
+    "contact": N_("Customer"),
+    "contact_id": N_("Customer"),
+    "held_by": N_("In the hands of"),
+    "state": N_("State"),
+    "reason": N_("Reason"),
+    "why": N_("Why"),
+    "by_user_id": N_("By"),
+    "by": N_("By"),
+    "at": N_("At"),
+    "due_at": N_("Due"),
+    "owner": N_("Owner"),
+    "note": N_("Note"),
+    "callbacks": N_("Callbacks"),
+    "tree": N_("Conditions"),
+    "steps": N_("Steps"),
+    "statuses": N_("Statuses"),
+    "outcomes": N_("Outcomes"),
+    "report": N_("Report"),
+    "recipients": N_("Recipients"),
+    "every": N_("How often"),
+    "host": N_("Host"),
+    "port": N_("Port"),
+    "transport": N_("Transport"),
+    "username": N_("User name"),
+    "number_prefix": N_("Prefix"),
+    "prefix": N_("Prefix"),
+    "strip": N_("Digits taken away"),
+    "pattern": N_("Numbers"),
+    "trunk_id": N_("Trunk"),
+    "channels_max": N_("Calls at once"),
+    "calls_per_second": N_("Calls begun per second"),
+    "code": N_("Code"),
+    "extension": N_("Extension"),
 }
 """Facts, as the forms call them."""
 
+CODES: Mapping[str, Mapping[str, str]] = {
+    "role": ROLES,
+    "language": LANGUAGES,
+    "kind": CONTACT_KINDS | FIELD_KINDS | SCRIPT_KINDS,
+    "source": {code: word for code, (word, _) in campaigns.SOURCES.items()},
+    "hours_preset": {code: word for code, (word, _) in campaigns.PRESETS.items()},
+    "callback_mode": {code: word for code, (word, _) in campaigns.CALLBACKS.items()},
+    "company_target": {code: word for code, (word, _) in campaigns.COMPANY.items()},
+    "ticket_mode": {code: word for code, (word, _) in campaigns.TICKETS.items()},
+    "state": {code: word for code, (_, _, word) in campaigns.ITEM_STATES.items()},
+    "status": {code: code for code in campaigns.STATES},  # in the words of sentences
+    "validation_inputs": campaigns.INPUTS,
+    "validation_on_failure": {"skip": N_("the item is passed over"), "allow": N_("the item is taken")},
+    "every": EVERY,
+}
+"""Facts that are one of several codes, and what each code means."""
 
-def subject(entry: AuditEntry, _: Callable[[str], str]) -> str:
-    thing, space, name = entry.subject.partition(" ")
-    return _(THINGS.get(thing, thing)) + space + name
+ITEM = re.compile(r"item (\d+) of (?:campaign )?(.*)", re.DOTALL)
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*")
+DAY = re.compile(r"(\d{4})-(\d\d)-(\d\d)")
 
 
-def deed(entry: AuditEntry, _: Callable[[str], str]) -> str:
-    done = entry.action.rpartition(".")[2]
-    return _(DEEDS[done]) if done in DEEDS else entry.action
+def subject(entry: AuditEntry, _: Words) -> str:
+    """What it was done to, such as "Campaign Renewal"."""
+    if item := ITEM.fullmatch(entry.subject):
+        return f"{_(THINGS['item'])} {item[1]}: {item[2]}"
+    words = entry.subject.split(" ")
+    for count in (2, 1):
+        thing = " ".join(words[:count])
+        if thing in THINGS:
+            return " ".join([_(THINGS[thing]), *map(told, words[count:])])
+    return entry.subject
 
 
-def fact(key: str, _: Callable[[str], str]) -> str:
+def told(word: str) -> str:
+    """A telephone number as people write it; anything else as it is."""
+    return display(word) if re.fullmatch(r"\+\d{8,15}", word) else word
+
+
+def deed(entry: AuditEntry, _: Words) -> str:
+    last = entry.action.rpartition(".")[2]
+    return _(DEEDS.get(entry.action) or DEEDS.get(last) or entry.action)
+
+
+def fact(key: str, _: Words) -> str:
     return _(FACTS[key]) if key in FACTS else key
+
+
+def value(key: str, thing: Any, _: Words, names: Names, fields: Mapping[str, Field]) -> str:
+    """One fact in the reader's words; `names` for ids, `fields` for the conditions of filters."""
+    match thing:
+        case None | "" | []:
+            return "–"
+        case bool():
+            return _("yes") if thing else _("no")
+        case int():
+            return names.get(key, {}).get(thing, str(thing))
+        case str():
+            return text(key, thing, _)
+        case list():
+            return ", ".join(value(key, each, _, names, fields) for each in thing)
+        case dict():
+            return mapping(key, thing, _, names, fields) if thing else "–"
+    return str(thing)
+
+
+def text(key: str, written: str, _: Words) -> str:
+    if written in CODES.get(key, {}):
+        return _(CODES[key][written])
+    if MOMENT.fullmatch(written):
+        try:
+            return f"{datetime.datetime.fromisoformat(written).astimezone(ZONE):%d/%m/%Y %H:%M}"
+        except ValueError:
+            return written
+    if day := DAY.fullmatch(written):
+        return f"{day[3]}/{day[2]}/{day[1]}"
+    return told(written)
+
+
+def mapping(key: str, thing: dict[str, Any], _: Words, names: Names, fields: Mapping[str, Field]) -> str:
+    if key == "tree":
+        return filter_said(thing, fields, _)
+    if key == "hours":
+        return in_words(thing, [_(day) for day in campaigns.DAYS_SHORT], _("Every day"))
+    if key == "retry":
+        return ", ".join(f"{_(campaigns.SITUATIONS.get(code, code))} {n} min" for code, n in thing.items())
+    if "target" in thing:
+        return f"{thing.get('name')} → {_(TARGETS.get(thing['target'], thing['target']))}"
+    named = next((thing[name] for name in ("label", "name", "title", "number") if thing.get(name)), None)
+    if named is not None:
+        return str(named)
+    said = (value(inner, each, _, names, fields) for inner, each in thing.items() if each not in (None, ""))
+    return ", ".join(said)

@@ -6,23 +6,12 @@ from aiohttp import web
 
 from crm import custom_fields
 from crm.custom_fields import CustomField, key_of
-from crm.form import Kind
 from crm.refused import Refused
 from webui.address import is_id
 from webui.auth import require
-from webui.i18n import N_
+from webui.layouts.words import KINDS
 from webui.page import DB, render, words
 from webui.sent import errors, typed
-
-KINDS = {
-    Kind.TEXT: N_("Text"),
-    Kind.LONG_TEXT: N_("Long text"),
-    Kind.NUMBER: N_("Number"),
-    Kind.DATE: N_("Date"),
-    Kind.PHONE: N_("Telephone"),
-    Kind.CHOICE: N_("Choice"),
-    Kind.CHECKBOX: N_("Yes or no"),
-}
 
 routes = web.RouteTableDef()
 
@@ -79,7 +68,7 @@ async def page(
         status=422 if wrong else 200,
         fields=[(field, shown(field)) for field in fields if field.active],
         former=[field for field in fields if not field.active],
-        kinds=[(kind, _(word)) for kind, word in KINDS.items()],
+        kinds=[(kind, _(KINDS[kind])) for kind in custom_fields.KINDS],
         kind_words={kind: _(word) for kind, word in KINDS.items()},
         which=(values or {}).get("id", "") if wrong else None,
         values=values or {},

@@ -11,27 +11,16 @@ from multidict import MultiMapping
 
 from crm import layouts
 from crm.entry import MESSAGES
-from crm.form import CATEGORY, CHOICES, Kind, Layout, check
+from crm.form import CATEGORY, CHOICES, Layout, check
 from crm.refused import Refused
 from webui.address import Address, is_id
 from webui.auth import require
 from webui.effect import take_effect
-from webui.i18n import N_
+from webui.layouts.words import KINDS
 from webui.page import DB, FLOOR, render, words
 from webui.sent import errors, several, typed
 
 BLANK_ROWS = 3
-KINDS = {
-    Kind.TEXT: N_("Text"),
-    Kind.LONG_TEXT: N_("Long text"),
-    Kind.NUMBER: N_("Number"),
-    Kind.DATE: N_("Date"),
-    Kind.PHONE: N_("Telephone"),
-    Kind.CHOICE: N_("Choice"),
-    Kind.MOTIVE: N_("Motive"),
-    Kind.SEGMENT: N_("Segment"),
-    Kind.CHECKBOX: N_("Tick box"),
-}
 FACTS = ("key", "label", "kind", "required", "options", "length_max")
 
 Row = dict[str, str]
