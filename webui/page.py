@@ -1,7 +1,7 @@
 """How a page is drawn: the templates in each language, and what every one of them is told."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from gettext import NullTranslations
 from hashlib import sha256
@@ -40,12 +40,23 @@ WORDS = web.AppKey("words", Mapping[str, NullTranslations])
 
 @dataclass(frozen=True)
 class Place:
-    """One entry of the navigation: where it leads, what it is called, and who may go there."""
+    """One entry of the navigation: where it leads, what it is called, and who may go there.
+
+    A section has the pages within it; its own path and right are those of the first the reader may see.
+    """
 
     path: str
     name: str
     icon: str
-    right: str
+    right: str = ""
+    within: tuple["Place", ...] = ()
+
+    def has(self, path: str) -> bool:
+        return (
+            any(each.has(path) for each in self.within)
+            or path == self.path
+            or path.startswith(f"{self.path}/")
+        )
 
 
 PLACES = (
@@ -55,13 +66,34 @@ PLACES = (
     Place("/tabulations", N_("Tabulations"), "form", "see_tabulations"),
     Place("/recordings", N_("Recordings"), "wave", "hear_recordings"),
     Place("/contacts", N_("Contacts"), "card", "see_contacts"),
-    Place("/campaigns", N_("Campaigns"), "outbound", "run_campaigns"),
+    Place("/tickets", N_("Tickets"), "note", "see_contacts"),
+    Place(
+        "/campaigns",
+        N_("Campaigns"),
+        "outbound",
+        within=(
+            Place("/campaigns", N_("Campaigns"), "outbound", "run_campaigns"),
+            Place("/campaigns/callbacks", N_("Callbacks"), "clock", "run_campaigns"),
+            Place("/campaigns/in-use", N_("Items in use"), "link", "run_campaigns"),
+            Place("/imports", N_("Imports"), "download", "run_campaigns"),
+            Place("/filters", N_("Filters"), "filter", "run_campaigns"),
+            Place("/scripts", N_("Scripts"), "note", "run_campaigns"),
+            Place("/blocklist", N_("Blocked numbers"), "denied", "run_campaigns"),
+        ),
+    ),
     Place("/reports", N_("Reports"), "signal", "run_campaigns"),
-    Place("/tickets", N_("Tickets"), "note", "run_campaigns"),
-    Place("/queues", N_("Queues"), "queue", "administer"),
-    Place("/layouts", N_("Layouts"), "edit", "administer"),
-    Place("/users", N_("Users"), "users", "administer"),
-    Place("/audit", N_("Audit"), "history", "audit"),
+    Place(
+        "/queues",
+        N_("Administration"),
+        "settings",
+        within=(
+            Place("/queues", N_("Queues"), "queue", "administer"),
+            Place("/layouts", N_("Layouts"), "edit", "administer"),
+            Place("/custom_fields", N_("Custom fields"), "form", "administer"),
+            Place("/users", N_("Users"), "users", "administer"),
+            Place("/audit", N_("Audit"), "history", "audit"),
+        ),
+    ),
 )
 STATES = (  # of calls and stations, as refusals name them
     N_("connected"),
@@ -153,7 +185,8 @@ def fragment(request: web.Request, template: str, **context: Any) -> str:
         language=language(request),
         theme=theme(request),
         here=request.path,
-        places=places(request.get("user")),
+        places=(mine := places(request.get("user"))),
+        section=next((place.within for place in mine if place.has(request.path)), ()),
         **context,
     )
 
@@ -192,7 +225,17 @@ def theme(request: web.Request) -> str:
 
 
 def places(user: User | None) -> list[Place]:
-    return [place for place in PLACES if user is not None and users.can(user, place.right)]
+    """What this reader may open; a section of one page is that page."""
+    if user is None:
+        return []
+    found = []
+    for place in PLACES:
+        within = tuple(each for each in place.within if users.can(user, each.right))
+        if len(within) > 1:
+            found.append(replace(place, path=within[0].path, within=within))
+        elif within or (place.right and users.can(user, place.right)):
+            found.extend(within or (place,))
+    return found
 
 
 def home(user: User) -> str:

@@ -4,6 +4,11 @@ import { startTimes } from "./times.js";
 
 startTimes(document);
 
+// On a narrow screen the navigation scrolls: where one is stays in sight.
+for (const here of document.querySelectorAll(":is(.places, .section) [aria-current]")) {
+  here.parentElement.scrollLeft = here.offsetLeft - (here.parentElement.clientWidth - here.offsetWidth) / 2;
+}
+
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("[data-menu][open]")) {
     if (!menu.contains(event.target)) menu.open = false;
