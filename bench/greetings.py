@@ -1,8 +1,9 @@
-"""What answers a dialed call, as a labelled set: greetings spoken by espeak-ng, music, tones, silence and noise.
+"""What answers a dialed call, as a labelled set: greetings by espeak-ng, music, tones, silence and noise.
 
-Two sets that share no phrase and no voice: TUNING, on which the thresholds of cti.media.detection were chosen, and
-MEASURED, on which they are judged. Every call is six seconds from the moment of the answer, at 8 kHz, through the
-band of a telephone line and A-law. All of it follows from a seed, so that two runs measure the same calls.
+Two sets that share no phrase and no voice: TUNING, on which the thresholds of cti.media.detection were
+chosen, and MEASURED, on which they are judged. Every call is six seconds from the moment of the answer, at
+8 kHz, through the band of a telephone line and A-law. All of it follows from a seed, so that two runs measure
+the same calls.
 """
 
 import random
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cti.media import g711, tones, wav
+from cti.media import g711, wav
 from cti.media.message import resampled
 from cti.media.tones import MUSIC
 
@@ -86,7 +87,8 @@ TUNING = Material(
                 "Restaurante Sabor da Terra, boa noite",
             ),
             machines=(
-                "Olá! No momento não posso atender. Deixe seu nome e telefone que eu retorno assim que possível.",
+                "Olá! No momento não posso atender. Deixe seu nome e telefone que eu retorno assim que "
+                "possível.",
                 "O número chamado está desligado ou fora da área de cobertura. Tente mais tarde.",
                 "Esta é a caixa postal de Roberto Almeida. Grave sua mensagem depois do bip.",
                 "Bem-vindo à central de atendimento. Para vendas, digite um. Para suporte, digite dois.",
@@ -134,11 +136,13 @@ MEASURED = Material(
             ),
             machines=(
                 "Você ligou para Carlos e Ana. Deixe seu recado após o sinal.",
-                "Sua chamada está sendo encaminhada para a caixa de mensagens e estará sujeita à cobrança após o sinal.",
+                "Sua chamada está sendo encaminhada para a caixa de mensagens e estará sujeita à cobrança "
+                "após o sinal.",
                 "Oi, você ligou para o celular da Fernanda. Não posso falar agora, deixe uma mensagem.",
                 "Olá. Nosso horário de atendimento é de segunda a sexta, das oito às dezoito horas.",
                 "Este número não está recebendo chamadas no momento. Por favor, ligue mais tarde.",
-                "Você ligou para a clínica Vida Nova. Todos os nossos atendentes estão ocupados. Aguarde na linha.",
+                "Você ligou para a clínica Vida Nova. Todos os nossos atendentes estão ocupados. Aguarde na "
+                "linha.",
                 "Caixa postal. Grave o seu recado e desligue, ou tecle jogo da velha para mais opções.",
             ),
         ),
@@ -183,7 +187,7 @@ def _spoken(material: Material, chance: np.random.Generator) -> Iterator[Call]:
         for turn in range(2):
             snr_db = SNR_DB[(number + turn * 2) % len(SNR_DB)]
             noise = NOISES[(number // len(SNR_DB) + turn) % len(NOISES)]
-            # people speak when the telephone is at the ear; a machine picks up first, then looks for its greeting
+            # people speak with the telephone at the ear; a machine picks up, then looks for its greeting
             delay = chance.uniform(0.15, 0.9) if kind == "human" else chance.uniform(0.3, 1.8)
             call = np.zeros(round(SECONDS * RATE))
             _lay(call, delay, _level(samples, chance.uniform(-30, -14)))
@@ -200,7 +204,9 @@ def _musical(material: Material, chance: np.random.Generator) -> Iterator[Call]:
         for copy in range(material.copies):
             tune = np.roll(hold, -int(chance.integers(len(hold)))) if seed == 0 else _tune(seed, copy)
             samples = _level(tune[: round(SECONDS * RATE)], chance.uniform(-28, -16))
-            yield _heard("music", f"tune {seed}", samples, SNR_DB[copy % len(SNR_DB)], "pink", samples, chance)
+            yield _heard(
+                "music", f"tune {seed}", samples, SNR_DB[copy % len(SNR_DB)], "pink", samples, chance
+            )
 
 
 def _tones(material: Material, chance: np.random.Generator) -> Iterator[Call]:
@@ -280,7 +286,9 @@ def _tune(seed: int, copy: int) -> Samples:
         time = np.arange(round((length + 0.3) * RATE)) / RATE
         for step in dice.sample(scale, 3 if held else 2):
             hertz = root * 2 ** (step / 12)
-            shape = np.minimum(1, time / 0.03) * (np.minimum(1, (length + 0.3 - time) / 0.3) if held else np.exp(-3 * time))
+            shape = np.minimum(1, time / 0.03) * (
+                np.minimum(1, (length + 0.3 - time) / 0.3) if held else np.exp(-3 * time)
+            )
             note = sum(np.sin(2 * np.pi * hertz * k * time) / k**1.5 for k in (1, 2, 3, 4))
             _lay(track, at, shape * note)
         if drum:
@@ -305,7 +313,13 @@ def _noise(kind: str, size: int, babble: Samples, chance: np.random.Generator) -
 
 
 def _heard(
-    kind: str, what: str, samples: Samples, snr_db: int | None, noise: str, babble: Samples, chance: np.random.Generator
+    kind: str,
+    what: str,
+    samples: Samples,
+    snr_db: int | None,
+    noise: str,
+    babble: Samples,
+    chance: np.random.Generator,
 ) -> Call:
     """The call as it comes off the line."""
     size = len(samples)

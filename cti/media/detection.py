@@ -1,15 +1,15 @@
 """Who has answered: a person, a machine, a fax, music or nobody. PURE: frames of sound in, one decision out.
 
-An `Ear` says of each 20 ms how loud it is, whether somebody speaks (a pitch, above the noise of the line), which
-pure tone sounds and how steady the spectrum is. A `Detector` counts what the ear says:
+An `Ear` says of each 20 ms how loud it is, whether somebody speaks (a pitch, above the noise of the line),
+which pure tone sounds and how steady the spectrum is. A `Detector` counts what the ear says:
 
 * a person says a few words and waits for an answer: a short greeting, then a pause;
 * a machine goes on speaking, or beeps;
-* tones have their frequencies and cadences; music is steady sound without pauses.
+* tones have their frequencies and cadences; music is steady sound.
 
-Time is counted in sound, not read from a clock. The thresholds were chosen on one set of spoken greetings and are
-measured on another by `bench.amd`. In doubt it is a person: a machine put through costs an agent seconds, a person
-hung up on is an abandoned call.
+Time is counted in sound, not read from a clock. The thresholds were chosen on one set of spoken greetings and
+are measured on another by `bench.amd`. In doubt it is a person: a machine put through costs an agent seconds,
+a person hung up on is an abandoned call.
 """
 
 from collections import deque
@@ -75,16 +75,22 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """When the counting ends; the defaults are safe for campaigns in Brazil. All in milliseconds but the share."""
+    """When the counting ends, in milliseconds but for the share. The defaults are safe for any campaign.
+
+    A shorter `pause_ms` connects people sooner and takes more machines for people, a longer `greeting_ms`
+    spares people with much to say and lets machines speak longer.
+    """
 
     silence_ms: int = 2500  # nobody has spoken for so long after the answer: silence
-    pause_ms: int = 480  # a person has finished greeting and waits
-    greeting_ms: int = 1950  # a person's greeting is no longer
+    pause_ms: int = 500  # a person has finished greeting and waits
+    greeting_ms: int = 2200  # a person's greeting is no longer
     fax_ms: int = 300  # of a fax tone
     beep_ms: int = 160  # of any other single tone: a machine's
     music_ms: int = 1500  # of steady sound
     music_percent: int = 75  # how like itself music stays from one moment to the next; speech: below 60
     total_ms: int = 5000  # then it is decided whatever was heard
+    message_pause_ms: int = 2000  # a machine that is silent for so long records, beep or not
+    message_wait_ms: int = 30_000  # then the message is left whatever is heard
 
     def __post_init__(self) -> None:
         """Raises ValueError: one of them cannot work."""
@@ -108,6 +114,8 @@ LIMITS = {
     "music_ms": (1000, 10_000),
     "music_percent": (50, 100),
     "total_ms": (1000, 30_000),
+    "message_pause_ms": (500, 10_000),
+    "message_wait_ms": (1000, 120_000),
 }
 
 
@@ -135,7 +143,7 @@ class Ear:
     def __init__(self) -> None:
         self._window = np.zeros(WINDOW)
         self._floor_db = FLOOR_FIRST_DB
-        self._peak_db = QUIET_DB
+        self._peak_db: float = QUIET_DB
         self._spectra: list[NDArray[np.float64] | None] = [None] * STEADY_FRAMES
         self._frame = 0
 
@@ -230,7 +238,9 @@ class Greeting:
         self.begun = False
         self.ms = 0  # from the first word to the end of the last one
         self.pause_ms = 0  # since then
-        self._forget()
+        self._voiced_ms = 0
+        self._steady = 0.0
+        self._peak_db = QUIET_DB
 
     def take(self, heard: Heard) -> None:
         """The next 20 ms."""
@@ -252,8 +262,7 @@ class Greeting:
     def _forget(self) -> None:
         self.begun = False
         self.ms = self.pause_ms = self._voiced_ms = 0
-        self._steady = 0.0
-        self._peak_db = QUIET_DB
+        self._steady, self._peak_db = 0.0, QUIET_DB
 
     @property
     def steady_percent(self) -> float:
@@ -331,51 +340,68 @@ class Tones:
         self._held = []
 
 
-class Detector:
-    """One answered call. Fed from the answer on; it decides once."""
+class Listener:
+    """What Detector and GreetingEnd have in common: sound in, one decision out."""
 
     def __init__(self, thresholds: Thresholds | None = None) -> None:
         self.decision: Decision | None = None
         self._limits = thresholds or Thresholds()
         self._ear = Ear()
+        self._tones = Tones()
         self._rest = b""
         self._ms = 0
-        self._tones = Tones()
+
+    def feed(self, sound: bytes | NDArray[np.int16]) -> Decision | None:
+        """Take the next sound: mu-law of any length, or the 160 samples of 20 ms. The decision, once."""
+        if isinstance(sound, bytes):
+            sound = self._rest + sound
+            whole = len(sound) - len(sound) % SAMPLES_PER_PACKET
+            self._rest = sound[whole:]
+            samples = ulaw_to_pcm(sound[:whole])
+        else:
+            samples = sound
+        for at in range(0, len(samples), SAMPLES_PER_PACKET):
+            if self.decision is None and self._take(samples[at : at + SAMPLES_PER_PACKET]):
+                return self.decision
+        return None
+
+    def _take(self, frame: NDArray[np.int16]) -> bool:
+        heard = self._ear.hear(frame)
+        self._tones.take(heard)
+        self._ms += FRAME_MS
+        found = self._found(heard)
+        if found is not None:
+            kind, why = found
+            self.decision = Decision(kind, self._ms, why)
+        return found is not None
+
+    def _found(self, heard: Heard) -> Found | None:
+        raise NotImplementedError
+
+    def _beep(self) -> float:
+        """The frequency of a beep that has just ended, or 0."""
+        over = self._tones.over
+        long = over is not None and not over.is_network and over.ms >= self._limits.beep_ms
+        return over.hertz if over is not None and long and BEEP_HERTZ[0] < over.hertz < BEEP_HERTZ[1] else 0.0
+
+
+class Detector(Listener):
+    """One answered call, from the answer on: who is there."""
+
+    def __init__(self, thresholds: Thresholds | None = None) -> None:
+        super().__init__(thresholds)
         self._busy_bursts = 0
         self._greeting = Greeting()
         self._music = Music(self._limits.music_ms)
 
-    def feed(self, sound: bytes | NDArray[np.int16]) -> Decision | None:
-        """Take the next sound, mu-law or samples, 20 ms or any other length. Answers with the decision, once."""
-        if isinstance(sound, bytes):
-            return self._feed_ulaw(sound)
-        else:
-            return self._decide(self._ear.hear(sound)) if self.decision is None else None
-
-    def _feed_ulaw(self, sound: bytes) -> Decision | None:
-        sound = self._rest + sound
-        whole = len(sound) - len(sound) % SAMPLES_PER_PACKET
-        self._rest = sound[whole:]
-        samples = ulaw_to_pcm(sound[:whole])
-        for at in range(0, whole, SAMPLES_PER_PACKET):
-            if self.decision is None and self._decide(self._ear.hear(samples[at : at + SAMPLES_PER_PACKET])):
-                return self.decision
-        return None
-
-    def _decide(self, heard: Heard) -> Decision | None:
-        self._ms += FRAME_MS
+    def _found(self, heard: Heard) -> Found | None:
         self._music.take(heard)
-        found = self._by_tone(heard) or self._by_sound()
-        if found is not None:
-            kind, why = found
-            self.decision = Decision(kind, self._ms, why)
-        return self.decision
-
-    def _by_tone(self, heard: Heard) -> Found | None:
-        tones, limits = self._tones, self._limits
-        tones.take(heard)
-        for one in tones.released:
+        for one in self._tones.released:
             self._greeting.take(one)
+        return self._by_tone() or self._by_sound()
+
+    def _by_tone(self) -> Found | None:
+        tones, limits = self._tones, self._limits
         sounds, over = tones.sounds, tones.over
         if sounds is not None and any(sounds.near(hertz, FAX_DRIFT_HERTZ) for hertz in FAX_HERTZ):
             return (Kind.FAX, f"{sounds.hertz:.0f} Hz") if sounds.ms >= limits.fax_ms else None
@@ -386,8 +412,8 @@ class Detector:
         elif over is not None and over.is_network and BUSY_MS[0] <= over.ms <= BUSY_MS[1]:
             self._busy_bursts += 1
             return (Kind.BUSY, "busy tone") if self._busy_bursts == 2 else None
-        elif over is not None and BEEP_HERTZ[0] < over.hertz < BEEP_HERTZ[1] and over.ms >= limits.beep_ms:
-            return Kind.MACHINE, f"beep of {over.hertz:.0f} Hz"
+        elif hertz := self._beep():
+            return Kind.MACHINE, f"beep of {hertz:.0f} Hz"
         return None
 
     def _by_sound(self) -> Found | None:
@@ -403,4 +429,23 @@ class Detector:
             return Kind.SILENCE, "nobody spoke"
         if self._ms >= limits.total_ms:
             return (Kind.HUMAN, "in doubt") if greeting.begun else (Kind.SILENCE, "no speech")
+        return None
+
+
+class GreetingEnd(Listener):
+    """A machine's greeting, heard until it is our turn to leave a message: after its beep or a long pause."""
+
+    def __init__(self, thresholds: Thresholds | None = None) -> None:
+        super().__init__(thresholds)
+        self._pause_ms = 0
+
+    def _found(self, heard: Heard) -> Found | None:
+        quiet = not heard.voiced and self._tones.sounds is None
+        self._pause_ms = self._pause_ms + FRAME_MS if quiet else 0
+        if hertz := self._beep():
+            return Kind.MACHINE, f"beep of {hertz:.0f} Hz"
+        elif self._pause_ms >= self._limits.message_pause_ms:
+            return Kind.MACHINE, f"{self._pause_ms} ms of silence"
+        elif self._ms >= self._limits.message_wait_ms:
+            return Kind.MACHINE, f"still speaking after {self._ms} ms"
         return None

@@ -10,12 +10,13 @@ import itertools
 import random
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from cti.media import sdp_webrtc, wav
 from cti.media.control import Message
+from cti.media.detection import Decision, Kind, Thresholds
 from cti.media.process import MediaError, NoCapacity, WorkerGone, WorkerProcess
 from cti.media.rtp import DIGITS
 from cti.sip import sdp
@@ -27,6 +28,7 @@ __all__ = [
     "NoCapacity",
     "UnknownLeg",
     "UnknownRecording",
+    "Unplayable",
     "WorkerGone",
 ]
 
@@ -98,6 +100,10 @@ class UnknownLeg(MediaError):
     """There is no such leg: never made, deleted, or lost with its worker."""
 
 
+class Unplayable(MediaError):
+    """The file to be played is not there, or no WAV file that can be played; says which in a sentence."""
+
+
 class UnknownRecording(MediaError):
     """No recording of this name is running."""
 
@@ -118,9 +124,16 @@ class Engine(Protocol):
     async def bridge(self, a: str, b: str) -> None: ...
     async def unbridge(self, a: str) -> None: ...
     async def play(self, leg: str, source: str, loop: bool = True) -> None: ...
+    async def play_once(self, leg: str, source: str) -> bool: ...
     async def stop_playing(self, leg: str) -> None: ...
     async def mute(self, leg: str, on: bool) -> None: ...
     async def dtmf(self, leg: str, digits: str) -> None: ...
+
+    @property
+    def detects(self) -> bool: ...
+    async def detect(self, leg: str, thresholds: Thresholds) -> Decision: ...
+    async def greeting_end(self, leg: str, thresholds: Thresholds) -> Decision: ...
+    async def stop_detecting(self, leg: str) -> None: ...
 
     async def record(self, name: str, a: str, b: str) -> Path: ...
     async def stop_record(self, name: str) -> Recorded: ...
@@ -362,8 +375,30 @@ class EmbeddedEngine:
                 end.worker.give_port(end.port)
 
     async def play(self, leg: str, source: str, loop: bool = True) -> None:
-        """Let a leg hear "music", "ringback", "busy", "beep", "silence" or a WAV file, not its peer."""
+        """Let a leg hear a sound of cti.media.tones ("music", "zip", ...) or a WAV file, not its peer.
+
+        A file is mono or stereo at 8000 Hz, 16-bit PCM or G.711; cti.media.message makes others so.
+        """
         self._leg(leg).worker.tell("play", leg, source, loop)
+
+    async def play_once(self, leg: str, source: str) -> bool:
+        """Play it once and wait for its end: a message, or "zip" to an agent. Then the leg hears its peer.
+
+        False: it did not come to its end; the leg is gone, or hears something else. Cancelled: it stops.
+        Raises UnknownLeg, and Unplayable when the file cannot be read.
+        """
+        worker = self._leg(leg).worker
+        number = worker.number()
+        try:
+            played = await worker.ask_as(number, "play_once", leg, source)
+        except WorkerGone:
+            return False
+        except asyncio.CancelledError:
+            worker.tell("stop_once", number, leg)
+            raise
+        if isinstance(played, str):
+            raise Unplayable(played)
+        return bool(played)
 
     async def stop_playing(self, leg: str) -> None:
         """Let a leg hear its peer again."""
@@ -380,6 +415,43 @@ class EmbeddedEngine:
         if wrong:
             raise ValueError(f"not a digit: {' '.join(sorted(wrong))}")
         self._leg(leg).worker.tell("dtmf", leg, digits)
+
+    # -- who is there --------------------------------------------------------------------------------
+
+    @property
+    def detects(self) -> bool:
+        """Whether detect and greeting_end can be asked for."""
+        return True
+
+    async def detect(self, leg: str, thresholds: Thresholds) -> Decision:
+        """Hear what a party says from now on, bridged or not, and tell who it is. Cancelled: it stops.
+
+        Raises MediaError: the leg is gone, its detection was stopped, or begun once more.
+        """
+        return await self._hear("detect", leg, thresholds)
+
+    async def greeting_end(self, leg: str, thresholds: Thresholds) -> Decision:
+        """Hear a machine out: returns after its beep, or a long pause. Cancelled and raises: as detect."""
+        return await self._hear("greeting_end", leg, thresholds)
+
+    async def stop_detecting(self, leg: str) -> None:
+        """End what detect or greeting_end do on this leg, if they do; who waits for them gets MediaError."""
+        heard = self._legs.get(leg)
+        if heard is not None:
+            heard.worker.tell("stop_hearing", leg, None)
+
+    async def _hear(self, verb: str, leg: str, thresholds: Thresholds) -> Decision:
+        worker = self._leg(leg).worker
+        number = worker.number()
+        try:
+            found = await worker.ask_as(number, verb, leg, asdict(thresholds))
+        except asyncio.CancelledError:
+            worker.tell("stop_hearing", leg, number)
+            raise
+        if found is None:
+            raise UnknownLeg(leg) if leg not in self._legs else MediaError(f"detection on {leg} was ended")
+        kind, ms, why = found
+        return Decision(Kind(kind), ms, why)
 
     # -- recordings ----------------------------------------------------------------------------------
 

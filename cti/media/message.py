@@ -1,6 +1,6 @@
 """Messages that a company records and uploads: any common WAV file, made into what calls can carry.
 
-Mono or stereo, PCM of 8, 16, 24 or 32 bits or G.711, 8000 to 96000 Hz. What comes out is mono mu-law at 8000 Hz.
+Mono or stereo, PCM of 8, 16, 24 or 32 bits or G.711, 8000 to 96000 Hz. Out comes mono mu-law at 8000 Hz.
 """
 
 import math

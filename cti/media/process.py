@@ -87,9 +87,16 @@ class WorkerProcess:
 
     async def ask(self, verb: str, *arguments: Any) -> Any:
         """Send a command that is answered. Raises WorkerGone."""
+        return await self.ask_as(self.number(), verb, *arguments)
+
+    def number(self) -> int:
+        """A new one, by which a question and what belongs to it can be named."""
+        return next(self._numbers)
+
+    async def ask_as(self, number: int, verb: str, *arguments: Any) -> Any:
+        """Ask under a number taken before. Raises WorkerGone."""
         if self._channel is None:
             raise WorkerGone("the media worker has died")
-        number = next(self._numbers)
         reply = self._replies[number] = asyncio.get_running_loop().create_future()
         self.tell(verb, number, *arguments)
         try:

@@ -51,6 +51,7 @@ class Leg:
         "audible",
         "connected",
         "dialing",
+        "ear",
         "event",
         "expected",
         "format",
@@ -90,7 +91,8 @@ class Leg:
         self.muted = False
         self.hears = True  # the party wants packets (not: it put us on hold)
         self.sends = True  # the party said it would send some
-        self.tap: Tap | None = None
+        self.tap: Tap | None = None  # hears the party while a peer does
+        self.ear: Tap | None = None  # hears it always
         self.sink: Callable[[int, int, int, int, float], None] | None = None
 
         self.ssrc_in = -1
@@ -142,6 +144,11 @@ class Leg:
 
         sink = self.sink
         payload_type = second & 0x7F
+        if self.ear is not None:
+            law = self.format.accepted.get(payload_type)
+            if law is not None:
+                payload = bytes(PAYLOAD[size])
+                self.ear.put(timestamp, payload if law == "PCMU" else payload.translate(ALAW_TO_ULAW), now)
         if payload_type == self.format.digits_in:
             self._digit(size, timestamp)
         elif sink is not None and self.tap is not None:

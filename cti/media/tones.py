@@ -16,6 +16,7 @@ from cti.media.g711 import SAMPLES_PER_PACKET, SAMPLES_PER_SECOND, ULAW_SILENCE,
 from cti.media.rtp import Leg
 
 MUSIC = Path(__file__).with_name("music.wav")
+ABANDONED = Path(__file__).with_name("abandoned.wav")
 NETWORK_HERTZ = 425.0  # all tones of the Brazilian network, Anatel Resolução 85 and ITU-T E.180
 
 DTMF_ROWS = (697.0, 770.0, 852.0, 941.0)
@@ -101,10 +102,18 @@ def _cadence(on_seconds: float, off_seconds: float) -> Sound:
     return sound(_encode(_sine(NETWORK_HERTZ, on_seconds, 0.2)) + off)
 
 
+def _zip() -> Sound:
+    """200 ms, two notes upward without a click between them: an agent hears that a call is there."""
+    notes = np.concatenate([_sine(hertz, 0.1, 0.15) * np.hanning(800) for hertz in (700.0, 1050.0)])
+    return sound(_encode(notes))
+
+
 _SOUNDS: dict[str, Callable[[], Sound]] = {
     "music": lambda: from_file(MUSIC),
     "ringback": lambda: _cadence(1, 4),
     "busy": lambda: _cadence(0.25, 0.25),
     "beep": lambda: sound(_encode(_sine(1000.0, 0.2, 0.2))),
+    "zip": _zip,
+    "abandoned": lambda: from_file(ABANDONED),
     "silence": lambda: sound(bytes([ULAW_SILENCE]) * SAMPLES_PER_SECOND),
 }

@@ -20,8 +20,10 @@ from typing import Any
 
 from cti.media import rtcp, tones, wav
 from cti.media.control import Channel, Closed
+from cti.media.detection import Decision, Detector, GreetingEnd, Listener, Thresholds
 from cti.media.dtls import Identity
 from cti.media.dtmf import Dialer
+from cti.media.hearing import Hearing
 from cti.media.icelite import IcePort
 from cti.media.loop import TICK_SECONDS, Loop
 from cti.media.pairs import Pairs
@@ -33,7 +35,7 @@ from cti.media.webrtc_leg import WebRtcLeg
 SILENCE_TICKS = round(0.1 / TICK_SECONDS)  # who is silent is looked at each 100 ms
 SECOND_TICKS = round(1 / TICK_SECONDS)
 FILES_KEPT_MAX = 32
-ANSWERED = ("stats", "stop_record")
+ANSWERED = ("stats", "stop_record", "play_once", "detect", "greeting_end")
 
 PR_SET_PDEATHSIG = 1
 
@@ -56,6 +58,8 @@ class Worker:
         self._taps: dict[str, dict[str, Voice]] = {}  # leg -> recording -> its channel
         self._files: dict[tuple[str, int], tones.Sound] = {}
         self._wanted: dict[str, str] = {}  # leg -> the file it waits for
+        self._played: dict[str, int] = {}  # leg -> who is told when it has heard all
+        self._hearings: dict[str, Hearing] = {}
         self._ticks = 0
         self._verbs: dict[str, Callable[..., None]] = {
             "pairs": self._open_pairs,
@@ -66,7 +70,12 @@ class Worker:
             "bridge": self._bridge,
             "unbridge": self._unbridge,
             "play": self._play,
+            "play_once": self._play_once,
             "stop": self._stop_playing,
+            "stop_once": self._stop_once,
+            "detect": self._detect,
+            "greeting_end": self._greeting_end,
+            "stop_hearing": self._stop_hearing,
             "mute": self._mute,
             "dtmf": self._dtmf,
             "record": self._record,
@@ -157,6 +166,8 @@ class Worker:
         self._legs[name] = leg
 
     def _delete(self, name: str) -> None:
+        self._answer_player(name, False)
+        self._end_hearing(name)
         leg = self._legs.pop(name)
         leg.player = leg.dialing = leg.tap = None
         self._players.pop(name, None)
@@ -182,6 +193,7 @@ class Worker:
 
     def _play(self, name: str, source: str, loop: bool) -> None:
         self._wanted.pop(name, None)
+        self._answer_player(name, False)
         sound = tones.named(source)
         if sound is not None:
             self._start_playing(name, sound, loop)
@@ -190,6 +202,19 @@ class Worker:
             self._wanted[name] = source
             self._writer.do(lambda: self._load(name, source, loop))
 
+    def _play_once(self, number: int, name: str, source: str) -> None:
+        """Play it and answer: True at its end, False when something else came before, text: why it cannot."""
+        if name in self._legs:
+            self._play(name, source, False)
+            self._played[name] = number
+        else:
+            self._event("reply", number, None)
+
+    def _answer_player(self, name: str, answer: bool | str) -> None:
+        number = self._played.pop(name, None)
+        if number is not None:
+            self._event("reply", number, answer)
+
     def _load(self, name: str, source: str, loop: bool) -> None:
         """Read an audio file, in the writer's thread, and play it if the leg still wants it."""
         try:
@@ -197,6 +222,8 @@ class Worker:
             sound = self._files.get(key) or tones.from_file(Path(source))
         except (OSError, wav.BadAudio) as error:
             log.warning("cannot play: %s", error)
+            reason = str(error)
+            self._loop.call(lambda: self._unplayable(name, source, reason))
             return
         if key not in self._files and len(self._files) >= FILES_KEPT_MAX:
             self._files.pop(next(iter(self._files)))
@@ -208,13 +235,24 @@ class Worker:
 
         self._loop.call(play)
 
+    def _unplayable(self, name: str, source: str, reason: str) -> None:
+        """Silence goes on until it is stopped, unless somebody waits for the end of it."""
+        if self._wanted.get(name) == source and name in self._played:
+            self._answer_player(name, reason)
+            self._stop_playing(name)
+
     def _start_playing(self, name: str, sound: tones.Sound | None, loop: bool) -> None:
         assert sound is not None
         leg = self._legs[name]
         self._players[name] = leg.player = tones.Player(leg, sound, loop)
         leg.wire()
 
-    def _stop_playing(self, name: str) -> None:
+    def _stop_once(self, number: int, name: str) -> None:
+        if self._played.get(name) == number:
+            self._stop_playing(name)
+
+    def _stop_playing(self, name: str, whole: bool = False) -> None:
+        self._answer_player(name, whole)
         self._wanted.pop(name, None)
         self._players.pop(name, None)
         leg = self._legs[name]
@@ -229,6 +267,41 @@ class Worker:
             leg = self._legs[name]
             self._dialers[name] = leg.dialing = Dialer(leg, digits)
             leg.wire()
+
+    # -- who is there --------------------------------------------------------------------------------
+
+    def _detect(self, number: int, name: str, thresholds: dict[str, int]) -> None:
+        self._hear(number, name, Detector(Thresholds(**thresholds)))
+
+    def _greeting_end(self, number: int, name: str, thresholds: dict[str, int]) -> None:
+        self._hear(number, name, GreetingEnd(Thresholds(**thresholds)))
+
+    def _hear(self, number: int, name: str, listener: Listener) -> None:
+        """Answer with what it decides; with None when there is no such leg, or no longer."""
+        leg = self._legs.get(name)
+        if leg is None:
+            self._event("reply", number, None)
+        else:
+            self._end_hearing(name)
+
+            def decided(decision: Decision) -> None:
+                leg.ear = None
+                del self._hearings[name]
+                self._event("reply", number, (decision.kind, decision.ms, decision.why))
+
+            leg.ear = self._hearings[name] = Hearing(number, listener, time.monotonic(), decided)
+
+    def _stop_hearing(self, name: str, number: int | None) -> None:
+        """None: whichever it is."""
+        hearing = self._hearings.get(name)
+        if hearing is not None and number in (None, hearing.number):
+            self._end_hearing(name)
+
+    def _end_hearing(self, name: str) -> None:
+        hearing = self._hearings.pop(name, None)
+        if hearing is not None:
+            self._legs[name].ear = None
+            self._event("reply", hearing.number, None)
 
     # -- recordings ----------------------------------------------------------------------------------
 
@@ -275,7 +348,9 @@ class Worker:
     def _tick(self, now: float) -> None:
         for name, player in list(self._players.items()):
             if not player.tick(now):
-                self._stop_playing(name)
+                self._stop_playing(name, whole=True)
+        for hearing in list(self._hearings.values()):
+            hearing.tick(now)
         for name, dialer in list(self._dialers.items()):
             if not dialer.tick(now):
                 del self._dialers[name]
