@@ -18,6 +18,7 @@ from crm import (
     callbacks,
     campaigns,
     contacts,
+    custom_fields,
     items,
     numbers,
     scripts,
@@ -49,6 +50,7 @@ log = logging.getLogger("ramal.one_to_one")
 
 WATCH_SECONDS = 2.0  # how soon an agent hears that an item was taken away
 RETRY_SECONDS = 1.0  # between tries to write while the database is away
+NOTES_SHOWN = 3  # of earlier tries, in the contact window
 PUT_OFF = {"validation_refused", "validation_failed", "day_limit"}  # refusals that would only repeat
 
 
@@ -253,6 +255,7 @@ class OneToOne:
                     closed[phone.number] = said
         known = {script.id: script for script in await scripts.all(self.db)}
         types = await actions.types(self.db)
+        said = [each for each in await attempts.of_item(self.db, item.id) if each.note]
         return Work(
             campaign=campaign,
             item=item,
@@ -267,6 +270,8 @@ class OneToOne:
             agreed=item.due_at if item.state in CALLBACKS else None,
             overdue=item.is_overdue(now),
             ticket_id=item.ticket_id,
+            notes=tuple(said[:NOTES_SHOWN]),
+            custom=tuple(await custom_fields.ever(self.db)),
         )
 
     def _item_id(self, arguments: Arguments) -> int:
@@ -483,13 +488,23 @@ class OneToOne:
                     await attempts.conclude(self.db, work.attempt, None, handle_seconds=handled)
             if self.works.get(desk.user.id) is not work or work.call is not call:
                 return
-            work.phase = Phase.AFTER if call.answered else Phase.CONTACT
+            work.phase = Phase.AFTER if call.answered or self._unsaid(work) else Phase.CONTACT
+            if attempt is None and work.refused is None and not call.hang_up_asked.is_set():
+                work.refused = Refused(
+                    "Your own phone did not answer, so {contact} was not called and no attempt is counted.",
+                    contact=work.contact.name,
+                )
             work.item = await items.by_id(self.db, work.item.id) or work.item
             work.phones = await items.phones(self.db, work.campaign.id, work.contact.id)
             if work.chosen and call.answered:
                 await self._carry_out(desk, work, work.chosen)
             else:
                 self._show(desk)
+
+    def _unsaid(self, work: Work) -> bool:
+        """The last attempt was answered, and what came of it is still to be said."""
+        last = work.attempt
+        return last is not None and last.answered is not None and last.result is None
 
     def _tried(self, work: Work, attempt: Attempt, situation: Situation, outcome: Outcome) -> Tried:
         return Tried(
@@ -571,17 +586,17 @@ class OneToOne:
 
         With `answers` the form is saved too; refused with the wrong fields of both, and then nothing is.
         """
-        work = await self._mine(desk, arguments)
-        self._check_phase(work, Phase.TALKING, Phase.AFTER)
-        outcome = outcome_of(arguments, work, self.gate.now())
-        retry.after(  # refuses what cannot be, before anything is saved
-            Tried(
-                outcome.situation or Situation.COMPLETED, State.TRYING, 1, 1, outcome.wrong_number,
-                outcome.result, outcome.callback_at,
-            ),
-            rules_of(work.campaign), desk.user.id, self.gate.now(),
-        )  # fmt: skip
         async with self._one_at_a_time[desk.user.id]:
+            work = await self._mine(desk, arguments)
+            self._check_phase(work, Phase.TALKING, Phase.AFTER)
+            outcome = outcome_of(arguments, work, self.gate.now())
+            retry.after(  # refuses what cannot be, before anything is saved
+                Tried(
+                    outcome.situation or Situation.COMPLETED, State.TRYING, 1, 1, outcome.wrong_number,
+                    outcome.result, outcome.callback_at,
+                ),
+                rules_of(work.campaign), desk.user.id, self.gate.now(),
+            )  # fmt: skip
             form = desk.form if desk.form and desk.form.call is work.call else None
             if form and work.call and "answers" in arguments and not leaves_no_form(outcome):
                 desk.save(work.call.id, answers(arguments))

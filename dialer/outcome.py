@@ -41,6 +41,8 @@ def outcome_of(arguments: Mapping[str, Any], work: Work, now: datetime.datetime)
     situation = status(arguments, "status", errors) if no_contact or arguments.get("status") else None
     if no_contact and situation is None:
         errors.setdefault("status", "required")
+    if kind and ending is None and situation is None:
+        errors.setdefault("outcome", "required")  # TEL-08: with the outcome that fits the answer
     result = None
     if situation is None:
         given = str(arguments.get("result") or (ending.result if ending else ""))
@@ -54,6 +56,8 @@ def outcome_of(arguments: Mapping[str, Any], work: Work, now: datetime.datetime)
     if at is None and (result is Result.CALLBACK or no_contact):
         errors.setdefault("callback_at", "required")
     phone = telephone(arguments, errors) if result is Result.CALLBACK else ""
+    if result is Result.CALLBACK and "callback_phone" not in arguments and work.call:
+        phone = work.call.number  # EPB-21: at this number, unless the agent says another
     refuse(errors)
     return Outcome(
         result=result,

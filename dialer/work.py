@@ -11,6 +11,7 @@ from crm.actions import ActionType
 from crm.attempts import Attempt
 from crm.campaigns import Campaign
 from crm.contacts import Contact
+from crm.custom_fields import CustomField
 from crm.item_states import CALLBACKS, Result, Situation
 from crm.items import Item, Phone
 from crm.numbers import display
@@ -76,6 +77,8 @@ class Work:
     chosen: Outcome | None = None  # said while the call goes on
     draft: dict[str, str] = field(default_factory=dict)  # what is typed in the window
     answers: dict[str, str] = field(default_factory=dict)  # of the form of a call that is made again
+    notes: Sequence[Attempt] = ()  # earlier tries of this item of which somebody wrote something down
+    custom: Sequence[CustomField] = ()  # the centre's own questions about customers
     away: bool = False  # the lease ended while no screen was there
 
     @property
@@ -121,8 +124,10 @@ class Work:
             }
             if item.state in CALLBACKS
             else None,
-            "contact": contact_view(self.contact)
-            | {"kind": str(self.contact.kind), "external_code": self.contact.external_code},
+            "contact": self._contact(),
+            "notes": [
+                {"at": iso(each.started), "agent": each.agent, "text": each.note} for each in self.notes
+            ],
             "phones": [self._phone(each) for each in self._all_phones()],
             "last": {
                 "number": self.attempt.number,
@@ -147,6 +152,24 @@ class Work:
             "types": [self._type(each, agent, now) for each in self.types],
             "chosen": self._chosen(),
             "draft": dict(self.draft),
+        }
+
+    def _contact(self) -> dict[str, Any]:
+        """All that is known of the customer, to be read and not changed (TEL-07)."""
+        contact = self.contact
+        return contact_view(contact) | {
+            "kind": str(contact.kind),
+            "external_code": contact.external_code,
+            "emails": [each for each in (contact.email, *contact.emails) if each],
+            "addresses": [str(each) for each in contact.addresses],
+            "people": [
+                {"name": each.name, "type": each.type, "email": each.email} for each in contact.people
+            ],
+            "custom": [
+                {"label": field.label, "kind": str(field.kind), "answer": contact.custom[field.key]}
+                for field in self.custom
+                if field.key in contact.custom
+            ],
         }
 
     def _all_phones(self) -> list[Phone]:

@@ -113,6 +113,10 @@ class Stage:
     def softphone(self, agent=0):
         return Softphone(self.floor, self.desk(agent))
 
+    def own(self, agent=0):
+        """Every ring of the agent's own softphone."""
+        return self.floor.phones.softphones[self.desk(agent).station.extension].rung
+
     def work(self, agent=0):
         return self.desk(agent).snapshot()["work"]
 

@@ -5,7 +5,7 @@ import datetime
 
 import pytest
 
-from crm import actions, blocklist, items, scripts, tickets
+from crm import actions, blocklist, contacts, custom_fields, items, scripts, tickets
 from crm.campaigns import save_step
 from crm.item_states import State
 from crm.refused import Refused
@@ -169,6 +169,27 @@ async def test_the_phone_agreed_for_a_callback_is_offered_first_and_may_be_diale
     assert (await here.dial(work)).number == "+5511955550001"
 
 
+async def test_a_callback_is_to_the_number_just_called_unless_another_is_said(here):
+    """EPB-21, EPB-52."""
+    work = await here.next()
+    await here.talked(work)
+    await here.ask(
+        "SetOutcome", item=work["item"], result="callback", callback_at=TOMORROW, answers=form(here)
+    )
+    assert (await here.item(work["item"]))["callback_phone"] == work["phones"][0]["number"]
+
+
+async def test_an_outcome_said_twice_at_the_same_moment_is_one(here):
+    work = await here.next()
+    await here.talked(work)
+    said = await asyncio.gather(
+        *(here.ask("SetOutcome", item=work["item"], result="failure", answers=form(here)) for _ in range(3)),
+        return_exceptions=True,
+    )
+    assert sorted(type(each).__name__ for each in said) == ["Refused", "Refused", "dict"]
+    assert len(await actions.history(here.db, work["contact"]["id"])) == 1
+
+
 @pytest.mark.parametrize("given", [{}, {"callback_at": (NOON - DAY).isoformat()}, {"callback_at": "soon"}])
 async def test_a_callback_without_a_time_to_come_is_refused(here, given):
     work = await here.next()
@@ -203,6 +224,33 @@ async def test_a_call_nobody_answers_is_an_attempt_with_its_reason_and_the_windo
     else:
         assert item["state"] == State.TRYING and item["due_at"] > here.now - MINUTE
     await here.ask("ExitItem", item=work["item"])
+
+
+async def test_when_the_agents_own_phone_stays_silent_nobody_was_called_and_the_agent_is_told(here):
+    """No attempt is counted against the customer, and the person stays in the agent's hands."""
+    here.softphone()
+    work = await here.next()
+    before = await here.item(work["item"])
+    await here.ask("DialItem", item=work["item"], number=work["phones"][0]["number"])
+    await until(lambda: here.own())
+    here.own()[-1].refuse(480)
+    await here.phase("contact")
+    assert "Your own phone did not answer" in here.work()["refusal"] and not here.rung
+    assert await here.tries(work["item"]) == [] and await here.item(work["item"]) == before
+    assert here.work()["item"] == work["item"]
+
+
+async def test_an_outcome_still_to_be_said_is_not_lost_when_calling_again_fails_at_the_agents_own_phone(here):
+    work = await here.next()
+    await here.talked(work)
+    here.softphone()
+    await here.ask("DialItem", item=work["item"], number=work["phones"][0]["number"])
+    await until(lambda: here.own())
+    here.own()[-1].refuse(480)
+    await here.phase("after")
+    assert (await refused(here.ask("ExitItem", item=work["item"]))).code == "wrong_state"
+    await here.ask("SetOutcome", item=work["item"], result="failure")
+    assert [row["result"] for row in await here.tries(work["item"])] == ["failure"]
 
 
 async def test_hanging_up_while_it_rings_is_a_cancelled_attempt(here):
@@ -279,6 +327,36 @@ async def test_no_contact_needs_a_reason_and_a_new_date_and_returns_on_it(here):
     assert (await here.item(work["item"]))["due_at"] == NOON + DAY
     (done,) = await actions.history(here.db, work["contact"]["id"])
     assert (done.no_contact, done.next_at) == ("no_answer", NOON + DAY)
+
+
+async def test_what_was_noted_at_earlier_tries_is_in_the_window(here):
+    """UAU-55: the agent's notes of the post-call screen, newest first."""
+    work = await here.next()
+    assert work["notes"] == []
+    await here.talked(work)
+    await here.ask(
+        "SetOutcome", item=work["item"], result="callback", callback_at=TOMORROW, note="Estava dirigindo",
+        answers=form(here),
+    )  # fmt: skip
+    here.now = NOON + DAY + MINUTE
+    again = await here.next()
+    assert [(each["agent"], each["text"]) for each in again["notes"]] == [
+        (here.team[0].name, "Estava dirigindo")
+    ]
+
+
+async def test_the_customers_data_are_in_the_window(here):
+    """TEL-07."""
+    await custom_fields.create(here.db, None, key="plan", label="Plano", kind="text")
+    work = await here.next()
+    await here.ask("ExitItem", item=work["item"])
+    await contacts.update(
+        here.db, None, work["contact"]["id"], email="ana@exemplo.com.br", custom={"plan": "Ouro"},
+        addresses=[{"street": "Rua A", "city": "Santos", "state": "SP"}],
+    )  # fmt: skip
+    contact = (await here.next())["contact"]
+    assert contact["emails"] == ["ana@exemplo.com.br"] and contact["addresses"] == ["Rua A · Santos / SP"]
+    assert contact["custom"] == [{"label": "Plano", "kind": "text", "answer": "Ouro"}]
 
 
 async def test_neither_status_nor_note_is_refused(here):
@@ -372,6 +450,8 @@ async def test_an_action_brings_its_script_and_its_outcome_and_stays_in_the_hist
     work = await here.next()
     assert work["types"][0]["script"] == "Olá, Person."
     await here.talked(work)
+    asked = here.ask("SetOutcome", item=work["item"], type=kind.id, result="success", answers=form(here))
+    assert (await refused(asked)).details["errors"] == {"outcome": "required"}
     await here.ask(
         "SetOutcome", item=work["item"], type=kind.id, outcome=kind.outcomes[0].id,
         conversation="Olá, Person. Quis comprar.", answers=form(here),
