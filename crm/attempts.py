@@ -8,14 +8,20 @@ import asyncpg
 
 from crm import campaigns, items
 from crm.calls import ZONE
+from crm.campaigns import Campaign
 from crm.db import Db
+from crm.dialing import Dialing
 from crm.e164 import display
-from crm.item_states import Next, Result, Situation, State
+from crm.entry import missing
+from crm.item_states import STATE_LABELS, TO_WORK, Next, Result, Situation, State
 from crm.items import Item
 from crm.refused import Refused
-from crm.users import User
+from crm.users import DIALER, User
 
 DIALING_MINUTES = 60  # until an item may be tried again whose call was never heard of again
+# For how long somebody whom no agent was free for is not called, as the campaign says.
+DAYS = f"coalesce((campaign.dialing ->> 'lockout_days')::integer, {Dialing().lockout_days})"
+LOCKOUT = f"make_interval(days => {DAYS})"
 MONTHS = "attempt months"  # what a pool remembers: partitions known to be there
 
 
@@ -43,8 +49,14 @@ class Attempt:
     note: str
     callback_at: datetime.datetime | None
     talk_seconds: float
-    handle_seconds: float
+    handle_seconds: float  # of a call of the dialer: since the agent had it
     dialed: bool
+    by_dialer: bool
+    trunk_id: int | None
+    connected: datetime.datetime | None  # of a call of the dialer: when an agent had it
+    agent_idle_seconds: float | None  # that the agent had waited for it
+    detection: str  # human, machine, fax, silence, music; empty when nothing was listened for
+    detection_ms: int | None
 
 
 ATTEMPT = """
@@ -52,7 +64,9 @@ ATTEMPT = """
            attempt.user_id, coalesce(user_account.name, '') AS agent, attempt.attempt_number, attempt.number,
            attempt.started, attempt.answered, attempt.ended, attempt.situation, attempt.sip_status,
            attempt.cause, attempt.result, attempt.category_id, attempt.ticket_id, attempt.call_id,
-           attempt.note, attempt.callback_at, attempt.talk_seconds, attempt.handle_seconds, attempt.dialed
+           attempt.note, attempt.callback_at, attempt.talk_seconds, attempt.handle_seconds, attempt.dialed,
+           attempt.by_dialer, attempt.trunk_id, attempt.connected, attempt.agent_idle_seconds,
+           attempt.detection, attempt.detection_ms
       FROM attempt
       LEFT JOIN user_account ON user_account.id = attempt.user_id
 """
@@ -87,17 +101,113 @@ async def by_call(db: Db | asyncpg.Connection, call_id: str) -> Attempt | None:
     return read(row) if row else None
 
 
-async def number_attempts(db: Db | asyncpg.Connection, number: str, now: datetime.datetime) -> int:
-    """How often this number was dialed today, in any campaign, in the centre's time zone."""
-    midnight = now.astimezone(ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
-    return await db.fetchval(
-        "SELECT count(*) FROM attempt WHERE number = $1 AND dialed AND started >= $2",
-        number,
-        midnight,
-    )
-
-
 # -- Trying ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What decides whether a number may be dialed for an item, as it was at one moment."""
+
+    item: Item
+    campaign: Campaign
+    known: bool  # this campaign reaches this person there
+    wrong: bool  # it turned out to be somebody else's
+    blocked: bool
+    today: int  # how often it was dialed today, in any campaign, where the centre is
+    abandoned: datetime.datetime | None  # when somebody there last met no agent, within the lockout
+
+
+STANDING = f"""
+    SELECT {items.COLUMNS}, campaign.updated, campaign.status, campaign.generation AS campaign_generation,
+           phone.known, phone.wrong, is_blocked($2, item.campaign_id) AS blocked, tries.today, tries.abandoned
+      FROM list_item AS item
+      JOIN campaign ON campaign.id = item.campaign_id
+     CROSS JOIN LATERAL (
+           SELECT count(*) > 0 AS known, coalesce(bool_or(listed.wrong), false) AS wrong
+             FROM campaign_phones(item.campaign_id, item.contact_id) AS listed
+            WHERE listed.number = $2) AS phone
+     CROSS JOIN LATERAL (
+           SELECT count(*) FILTER (WHERE attempt.started >= $3::timestamptz) AS today,
+                  max(attempt.started) FILTER (WHERE attempt.situation = 'abandoned'
+                      AND attempt.started > $4::timestamptz - {LOCKOUT}) AS abandoned
+             FROM attempt
+            WHERE attempt.number = $2 AND attempt.dialed
+              AND attempt.started >= least($3::timestamptz, $4::timestamptz - {LOCKOUT})) AS tries
+     WHERE item.id = $1
+"""
+
+
+async def standing(
+    db: Db, item_id: int, number: str, now: datetime.datetime, connection: asyncpg.Connection | None = None
+) -> Standing:
+    """Read in one statement, in the transaction of `connection` when it is given."""
+    row = await (connection or db).fetchrow(STANDING, item_id, number, midnight(now), now)
+    if row is None:
+        raise missing("item")
+    values = dict(row)
+    facts = {name: values.pop(name) for name in ("known", "wrong", "blocked", "today", "abandoned")}
+    stamp = tuple(values.pop(name) for name in ("updated", "status", "campaign_generation"))
+    campaign = await campaigns.as_of(db, connection or db, values["campaign_id"], stamp)
+    return Standing(items.read(values), campaign, **facts)
+
+
+def midnight(now: datetime.datetime) -> datetime.datetime:
+    return now.astimezone(ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def check_item(item: Item, campaign: Campaign) -> None:
+    """Refused when the item is not to be called any more."""
+    if item.state not in TO_WORK:
+        raise Refused(
+            "{contact} cannot be called any more: {state}.",
+            code="concluded",
+            contact=item.contact,
+            state=STATE_LABELS[item.state],
+        )
+    # A callback is a promise: the limit of attempts does not break it.
+    if item.attempts >= campaign.attempts_max and item.state is not State.TO_CALL_BACK:
+        raise Refused(
+            "{contact} was tried {n} times, and the campaign allows {most}.",
+            code="attempts_max",
+            contact=item.contact,
+            n=item.attempts,
+            most=campaign.attempts_max,
+        )
+
+
+def check_number(standing: Standing, number: str) -> None:
+    """Refused when it is not this person's, or blocked."""
+    if not standing.known and number != standing.item.callback_phone:
+        raise Refused(
+            "{number} is no number at which this campaign reaches {contact}.",
+            code="not_a_number",
+            number=display(number),
+            contact=standing.item.contact,
+        )
+    if standing.wrong:
+        raise Refused("{number} is a wrong number.", code="wrong_number", number=display(number))
+    if standing.blocked:
+        raise Refused("{number} is blocked: it may not be called.", code="blocked", number=display(number))
+
+
+def check_tries(standing: Standing, number: str) -> None:
+    """Refused when it was tried too often today, or somebody there met no agent a short time ago."""
+    if standing.today >= standing.campaign.number_attempts_per_day_max:
+        raise Refused(
+            "{number} was tried {n} times today, and the campaign allows {most}.",
+            code="day_limit",
+            number=display(number),
+            n=standing.today,
+            most=standing.campaign.number_attempts_per_day_max,
+        )
+    if standing.abandoned is not None:
+        raise Refused(
+            "At {number} somebody met no agent on {day}; it is not called for {n} days after.",
+            code="lockout",
+            number=display(number),
+            day=f"{standing.abandoned.astimezone(ZONE):%Y-%m-%d}",
+            n=standing.campaign.dialing.lockout_days,
+        )
 
 
 async def begin(
@@ -108,60 +218,63 @@ async def begin(
     now: datetime.datetime,
     call_id: str | None = None,
 ) -> Attempt:
-    """A call about to be dialed. The item has to be this agent's; from here on it counts as tried.
+    """A call about to be dialed. The item has to be this agent's or, with `crm.users.DIALER` as user, the
+    dialer's; from here on it counts as tried. Nobody is the agent of a dialer's attempt until `taken`.
 
     Refused above the limit of attempts of the item or of the number in a day, when the number is blocked
-    or not this person's, and outside the campaign's hours: asked here in the same transaction that counts
-    it, whatever was asked before.
+    or not this person's, within the lockout after an abandoned call, and outside the campaign's hours:
+    asked here in the same transaction that counts it, whatever was asked before.
     """
     await ensure_month(db, now)
     async with db.acquire() as connection, connection.transaction():
-        item = await items.locked(connection, item_id)
-        if item.held_by != user.id:
-            raise await items.not_yours(connection, item)
-        await check_may_dial(connection, item, number, now)
-        return await insert(connection, item, user, number, now, Situation.DIALING, call_id, dialed=True)
+        # Whoever dials the same number at the same moment waits here, and then counts this attempt too.
+        await connection.execute(
+            """
+            SELECT pg_advisory_xact_lock(hashtextextended('attempt ' || $2, 0))
+              FROM list_item WHERE id = $1 FOR UPDATE
+            """,
+            item_id,
+            number,
+        )
+        now_so = await standing(db, item_id, number, now, connection)
+        if now_so.item.held_by != user.id:
+            raise await items.not_yours(connection, now_so.item)
+        campaigns.check_open(now_so.campaign, now)
+        check_item(now_so.item, now_so.campaign)
+        check_number(now_so, number)
+        check_tries(now_so, number)
+        return await insert(
+            connection, now_so.item, user, number, now, Situation.DIALING, call_id, dialed=True
+        )
 
 
-async def check_may_dial(
-    connection: asyncpg.Connection, item: Item, number: str, now: datetime.datetime
-) -> None:
-    campaign = await campaigns.found(connection, item.campaign_id)
-    campaigns.check_open(campaign, now)
-    if item.state in (State.CONCLUDED, State.HIT_LIMIT, State.CANCELLED) or (
-        item.attempts >= campaign.attempts_max and item.state is not State.TO_CALL_BACK
-    ):
-        raise Refused(
-            "{contact} was tried {n} times, and the campaign allows {most}.",
-            code="attempts_max",
-            contact=item.contact,
-            n=item.attempts,
-            most=campaign.attempts_max,
-        )
-    known = {each.number: each for each in await items.phones(connection, campaign.id, item.contact_id)}
-    phone = known.get(number)
-    if phone is None and number != item.callback_phone:
-        raise Refused(
-            "{number} is no number at which this campaign reaches {contact}.",
-            code="not_a_number",
-            number=display(number),
-            contact=item.contact,
-        )
-    if await connection.fetchval("SELECT is_blocked($1, $2)", number, campaign.id):
-        raise Refused("{number} is blocked.", code="blocked", number=display(number))
-    if phone is not None and phone.wrong:
-        raise Refused("{number} is a wrong number.", code="wrong_number", number=display(number))
-    # Whoever dials the same number at the same moment waits here, and then counts this attempt too.
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", "attempt " + number)
-    today = await number_attempts(connection, number, now)
-    if today >= campaign.number_attempts_per_day_max:
-        raise Refused(
-            "{number} was tried {n} times today, and the campaign allows {most}.",
-            code="day_limit",
-            number=display(number),
-            n=today,
-            most=campaign.number_attempts_per_day_max,
-        )
+async def taken(
+    db: Db | asyncpg.Connection,
+    attempt: Attempt,
+    user: User,
+    connected: datetime.datetime,
+    *,
+    answered: datetime.datetime | None = None,
+    idle_seconds: float | None = None,
+) -> Attempt:
+    """An agent has the dialer's call: from now on it is the agent's, in reports too.
+
+    `answered` is when the person lifted, `idle_seconds` how long the agent had waited.
+    """
+    await db.execute(
+        """
+        UPDATE attempt SET user_id = $3, connected = $4, answered = coalesce($5, answered),
+                           agent_idle_seconds = $6
+         WHERE id = $1 AND started = $2
+        """,
+        attempt.id,
+        attempt.started,
+        user.id,
+        connected,
+        answered,
+        idle_seconds,
+    )
+    return await again(db, attempt)
 
 
 async def without_call(
@@ -203,35 +316,28 @@ async def insert(
     dialed: bool,
 ) -> Attempt:
     """The row and the item together. Until its end is known the item counts as tried, due in an hour."""
-    attempts = await connection.fetchval(
+    attempt_id = await connection.fetchval(
         """
-        UPDATE list_item
-           SET attempts = attempts + 1, state = CASE state WHEN 0 THEN 2 WHEN 1 THEN 3 ELSE state END,
-               due_at = $2, last_attempt_at = $3, last_situation = $4
-         WHERE id = $1 RETURNING attempts
+        WITH item AS (
+            UPDATE list_item
+               SET attempts = attempts + 1, state = CASE state WHEN 0 THEN 2 WHEN 1 THEN 3 ELSE state END,
+                   due_at = $2, last_attempt_at = $3, last_situation = $4
+             WHERE id = $1 RETURNING id, campaign_id, generation, contact_id, attempts
+        )
+        INSERT INTO attempt (campaign_id, generation, item_id, contact_id, user_id, attempt_number, number,
+                             started, situation, call_id, dialed, by_dialer)
+        SELECT campaign_id, generation, id, contact_id, $5, attempts, $6, $3, $4, $7, $8, $9 FROM item
+        RETURNING id
         """,
         item.id,
         now + datetime.timedelta(minutes=DIALING_MINUTES),
         now,
         situation,
-    )
-    attempt_id = await connection.fetchval(
-        """
-        INSERT INTO attempt (campaign_id, generation, item_id, contact_id, user_id, attempt_number, number,
-                             started, situation, call_id, dialed)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id
-        """,
-        item.campaign_id,
-        item.generation,
-        item.id,
-        item.contact_id,
-        user.id,
-        attempts,
+        user.id or None,
         number,
-        now,
-        situation,
         call_id,
         dialed,
+        user.id == DIALER.id,
     )
     row = await connection.fetchrow(
         ATTEMPT + "WHERE attempt.id = $1 AND attempt.started = $2", attempt_id, now
@@ -252,18 +358,23 @@ async def end(
     talk_seconds: float = 0,
     call_id: str | None = None,
     dialed: bool = True,
+    trunk_id: int | None = None,
+    detection: str = "",
+    detection_ms: int | None = None,
 ) -> Attempt:
     """How the call ended. `next` (of `dialer.retry`) says where its item stands now, in whoever's hands.
 
     Of somebody who answered, `next` is None: the agent says it with `items.finish`. A number the call never
-    went out to (`dialed` false) is not counted as called.
+    went out to (`dialed` false) is not counted as called. Of `answered` the earliest said is kept.
     """
     async with db.acquire() as connection, connection.transaction():
         await connection.execute(
             """
             UPDATE attempt
-               SET situation = $3, ended = $4, answered = $5, sip_status = $6, cause = $7, talk_seconds = $8,
-                   call_id = coalesce($9, call_id), dialed = attempt.dialed AND $10
+               SET situation = $3, ended = $4, answered = least(answered, $5), sip_status = $6, cause = $7,
+                   talk_seconds = $8, call_id = coalesce($9, call_id), dialed = attempt.dialed AND $10,
+                   trunk_id = coalesce($11, trunk_id), detection = coalesce(nullif($12, ''), detection),
+                   detection_ms = coalesce($13, detection_ms)
              WHERE id = $1 AND started = $2
             """,
             attempt.id,
@@ -276,6 +387,9 @@ async def end(
             talk_seconds,
             call_id,
             dialed,
+            trunk_id,
+            detection,
+            detection_ms,
         )
         row = await connection.fetchrow(
             """
@@ -324,7 +438,7 @@ async def conclude(
     )
 
 
-async def again(connection: asyncpg.Connection, attempt: Attempt) -> Attempt:
+async def again(connection: Db | asyncpg.Connection, attempt: Attempt) -> Attempt:
     row = await connection.fetchrow(
         ATTEMPT + "WHERE attempt.id = $1 AND attempt.started = $2", attempt.id, attempt.started
     )

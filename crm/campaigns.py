@@ -3,18 +3,21 @@
 import datetime
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import asyncpg
 
-from crm import audit, hours
+from crm import audit, filters, hours, routes, trunks
 from crm.calls import ZONE
 from crm.db import Db
+from crm.dialing import Dialing, check, tree_of
 from crm.e164 import normalise
 from crm.entry import Entry, missing, refuse, refusing
 from crm.item_states import SITUATION_LABELS
 from crm.refused import Refused
+from crm.said import Said
+from crm.trunks import Trunk
 from crm.users import User, can, require
 
 CONSTRAINTS = {
@@ -80,20 +83,9 @@ class Campaign:
     created_by: int | None
     created: datetime.datetime
     updated: datetime.datetime
+    dialing: Dialing = field(default_factory=Dialing)
     agents: tuple[int, ...] = ()  # ids of users; no agent and no group is nobody
     groups: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A sentence in English, to be translated and then formatted with its values."""
-
-    rule: str
-    template: str
-    values: Mapping[str, Any]
-
-    def __str__(self) -> str:
-        return self.template.format(**self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +107,9 @@ class Summary:
 
 # -- Finding -----------------------------------------------------------------------------------------------
 
-COLUMNS = [field.name for field in fields(Campaign) if field.name not in ("agents", "groups")]
+COLUMNS = [each.name for each in fields(Campaign) if each.name not in ("agents", "groups")]
 CAMPAIGN = f"""
-    SELECT {", ".join("campaign." + name for name in COLUMNS)},
+    SELECT {", ".join("campaign." + name for name in COLUMNS)}, campaign.dial_mode,
            coalesce((SELECT array_agg(user_id ORDER BY user_id) FROM campaign_agent
                       WHERE campaign_id = campaign.id), '{{}}') AS agents,
            coalesce((SELECT array_agg(group_id ORDER BY group_id) FROM campaign_group
@@ -128,7 +120,9 @@ TUPLES = ("validation_inputs", "company_types", "agents", "groups")
 
 
 def read(row: asyncpg.Record) -> Campaign:
-    return Campaign(**{**row, **{key: tuple(row[key]) for key in TUPLES}})
+    values = {**row, **{key: tuple(row[key]) for key in TUPLES}}
+    mode = values.pop("dial_mode")
+    return Campaign(**{**values, "dialing": Dialing.read(row["dialing"], mode)})
 
 
 async def by_id(db: Db | asyncpg.Connection, campaign_id: int) -> Campaign | None:
@@ -139,6 +133,17 @@ async def by_id(db: Db | asyncpg.Connection, campaign_id: int) -> Campaign | Non
 async def by_name(db: Db | asyncpg.Connection, name: str) -> Campaign | None:
     row = await db.fetchrow(CAMPAIGN + "WHERE campaign.name = $1", name)
     return read(row) if row else None
+
+
+async def as_of(
+    db: Db, connection: Db | asyncpg.Connection, campaign_id: int, stamp: tuple[Any, ...]
+) -> Campaign:
+    """The campaign as it is, from memory while its (updated, status, generation) is the one remembered."""
+    known: dict[int, Campaign] = db.remembered.setdefault("campaigns", {})
+    campaign = known.get(campaign_id)
+    if campaign is None or (campaign.updated, campaign.status, campaign.generation) != stamp:
+        campaign = known[campaign_id] = await found(connection, campaign_id)
+    return campaign
 
 
 async def found(db: Db | asyncpg.Connection, campaign_id: int) -> Campaign:
@@ -469,6 +474,70 @@ def period(entry: Entry) -> dict[str, Any]:
     return answer
 
 
+async def set_dialing(
+    db: Db,
+    by: User | None,
+    campaign_id: int,
+    values: Mapping[str, Any],
+    thresholds: Mapping[str, tuple[int, int]] | None = None,
+) -> Campaign:
+    """How it is dialed, also while it is active; a value that is not given stays as it was.
+
+    `values` are those of `crm.dialing.Dialing`, and `thresholds` as `crm.dialing.check` takes them. Refused
+    with every field that cannot work, by itself or with the trunk the campaign's calls go out by.
+    """
+    require(by, "run_campaigns")
+    async with db.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM campaign WHERE id = $1 FOR NO KEY UPDATE", campaign_id)
+        before = await found(connection, campaign_id)
+        if before.status == "ended":
+            raise Refused("The campaign {name} has ended.", code="campaign_ended", name=before.name)
+        old = asdict(before.dialing)
+        new = check(old | dict(values), await trunk_of(connection, before), thresholds)
+        await check_dialing_refers(connection, campaign_id, new)
+        await connection.execute(
+            "UPDATE campaign SET dial_mode = $2, dialing = $3 WHERE id = $1",
+            campaign_id,
+            new.mode,
+            new.stored(),
+        )
+        if new.quotas != before.dialing.quotas:  # whom the old ones had put aside takes his turn again
+            await connection.execute(
+                """
+                UPDATE list_item SET due_at = NULL
+                 WHERE campaign_id = $1 AND state = 0 AND due_at > now() AND held_by IS NULL
+                """,
+                campaign_id,
+                timeout=600,
+            )
+        await touch(connection, campaign_id)
+        await audit.note(connection, by, "campaign.dialing", f"campaign {before.name}", old, asdict(new))
+        return await found(connection, campaign_id)
+
+
+async def trunk_of(db: Db | asyncpg.Connection, campaign: Campaign) -> Trunk | None:
+    """The one of the campaign's way out; None when calls find their way by their number."""
+    route = await routes.by_id(db, campaign.route_id) if campaign.route_id is not None else None
+    return await trunks.by_id(db, route.trunk_id) if route else None
+
+
+async def check_dialing_refers(connection: asyncpg.Connection, campaign_id: int, new: Dialing) -> None:
+    """Refused when a share is of no load of this campaign's, or a quota of no field there is."""
+    errors = {}
+    if new.shares:
+        loads = await connection.fetch("SELECT id FROM campaign_load WHERE campaign_id = $1", campaign_id)
+        if new.shares.keys() - {row["id"] for row in loads} - {0}:
+            errors["shares"] = "not_an_option"
+    if new.quotas:
+        fields = await filters.fields(connection)
+        for quota in new.quotas:
+            try:
+                filters.checked(tree_of(quota, fields), fields)
+            except Refused:
+                errors["quotas"] = "not_a_field"
+    refuse(errors)
+
+
 def grid_problem(grid: Any) -> str | None:
     try:
         return hours.problem(grid)
@@ -706,15 +775,16 @@ async def copy(db: Db, by: User | None, campaign_id: int, name: str) -> Campaign
     kept = [
         column
         for column in COLUMNS
-        if column not in ("id", "name", "status", "generation", "created_by", "created", "updated")
+        if column not in ("id", "name", "status", "generation", "created_by", "created", "updated", "dialing")
     ]
     async with db.acquire() as connection, connection.transaction():
         source = await found(connection, campaign_id)
         with refusing(CONSTRAINTS):
             new_id = await connection.fetchval(
                 f"""
-                INSERT INTO campaign (name, created_by, {", ".join(kept)})
-                SELECT $2, $3, {", ".join(kept)} FROM campaign WHERE id = $1 RETURNING id
+                INSERT INTO campaign (name, created_by, dial_mode, dialing, {", ".join(kept)})
+                SELECT $2, $3, dial_mode, dialing - 'shares', {", ".join(kept)} FROM campaign WHERE id = $1
+                RETURNING id
                 """,
                 campaign_id,
                 name,

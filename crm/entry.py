@@ -25,6 +25,8 @@ MESSAGES = form.MESSAGES | {
     "not_a_postal_code": "A postal code (CEP) has eight digits.",
     "not_allowed": "This is not possible here.",
     "not_a_field": "There is no such field.",
+    "no_limit": "Predictive dialing abandons somebody now and then: allow more, or choose progressive.",
+    "above_trunk": "The trunk of this campaign carries less than this: lower it, or leave 0 for all it has.",
 }
 TRUE = ("1", "on", "true", "yes", True)
 
@@ -61,6 +63,18 @@ class Entry:
             self.errors[field] = "not_a_number"
             return low
         if not low <= number <= high:
+            self.errors[field] = "out_of_range"
+        return number
+
+    def decimal(self, field: str, low: float, high: float) -> float:
+        """A number, with a comma or a point; an empty one is the lowest allowed."""
+        given = self.values.get(field)
+        try:
+            number = float(low if given in (None, "") else str(given).strip().replace(",", "."))
+        except ValueError:
+            self.errors[field] = "not_a_number"
+            return low
+        if not low <= number <= high:  # nor is nan
             self.errors[field] = "out_of_range"
         return number
 

@@ -12,13 +12,14 @@ from typing import Any
 import asyncpg
 
 from crm import audit, campaigns
-from crm.campaigns import Campaign, Said
+from crm.campaigns import Campaign
 from crm.db import Db
 from crm.entry import Entry, missing
 from crm.item_states import STATE_LABELS, Next, Result, State
 from crm.lists import Load, ShowList, add, generate, link, loads, show_list
 from crm.progress import Criteria, Page, Progress, counts, progress, search, why_not_called
 from crm.refused import Refused
+from crm.said import Said
 from crm.users import User, can, require
 
 __all__ = [

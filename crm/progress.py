@@ -9,12 +9,13 @@ import asyncpg
 
 from crm import campaigns
 from crm.calls import ZONE
-from crm.campaigns import Campaign, Said
+from crm.campaigns import Campaign
 from crm.contacts import patterns
 from crm.db import Db
 from crm.e164 import display
 from crm.entry import missing
 from crm.item_states import SITUATION_LABELS, STATE_LABELS, TO_WORK, Result, Situation, State
+from crm.said import Said
 from crm.users import User
 
 PAGE = 50

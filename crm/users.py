@@ -106,7 +106,9 @@ async def by_id(db: Db | asyncpg.Connection, user_id: int) -> User | None:
 
 async def all(db: Db | asyncpg.Connection) -> list[User]:
     """Everybody but the dialer."""
-    rows = await db.fetch(USER + "WHERE user_account.id <> 0 ORDER BY f_norm(user_account.name), user_account.id")
+    rows = await db.fetch(
+        USER + "WHERE user_account.id <> 0 ORDER BY f_norm(user_account.name), user_account.id"
+    )
     return [read(row) for row in rows]
 
 

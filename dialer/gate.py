@@ -7,18 +7,16 @@ campaign, the number, the do-not-call list. Each refusal is in words and has a c
 import asyncio
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from crm import attempts, blocklist, campaigns, contacts, items
+from crm import attempts, campaigns, contacts, items
 from crm.blocklist import Blocklist
 from crm.campaigns import Campaign
 from crm.db import Db
-from crm.e164 import display
 from crm.entry import missing
-from crm.item_states import STATE_LABELS, TO_WORK, State
 from crm.items import Item
 from crm.refused import Refused
-from crm.users import User
+from crm.users import DIALER, User
 from dialer import holidays, windows
 from dialer.validation import Person, Validation
 from dialer.windows import Closed, Holidays
@@ -73,15 +71,23 @@ class Gate:
         )
 
     async def rules(self, user: User, item_id: int, number: str) -> Passed:
-        """All that takes no time to ask; asked once more when the telephone is about to ring."""
-        item = await self.held(user, item_id)
-        campaign = await campaigns.found(self._db, item.campaign_id)
-        items.check_may_work(campaign, user, self.now())
-        check_item(item, campaign)
-        await self._check_number(campaign, item, number)
-        await self._check_blocked(campaign, number)
+        """All that takes no time to ask; asked once more when the telephone is about to ring.
+
+        With `crm.users.DIALER` as user, of an item in the dialer's hands.
+        """
+        now_so = await attempts.standing(self._db, item_id, number, self.now())
+        item, campaign = now_so.item, now_so.campaign
+        await self._check_held(user, item)
+        if user.id == DIALER.id:
+            campaigns.check_open(campaign, self.now())
+        else:
+            items.check_may_work(campaign, user, self.now())
+        attempts.check_item(item, campaign)
+        if self._blocklist.blocked(number, campaign.id):
+            now_so = replace(now_so, blocked=True)
+        attempts.check_number(now_so, number)
         await self._check_window(campaign, number)
-        await self._check_attempts(campaign, number)
+        attempts.check_tries(now_so, number)
         return Passed(campaign, item)
 
     async def held(self, user: User, item_id: int) -> Item:
@@ -89,6 +95,10 @@ class Gate:
         item = await items.by_id(self._db, item_id)
         if item is None:
             raise missing("item")
+        await self._check_held(user, item)
+        return item
+
+    async def _check_held(self, user: User, item: Item) -> None:
         if item.held_by not in (None, user.id):
             raise await items.in_use(self._db, item)
         if item.held_by is None or item.held_until is None or item.held_until <= self.now():
@@ -97,27 +107,6 @@ class Gate:
                 code="held",
                 details={"user_id": None, "agent": "", "item_id": item.id},
                 contact=item.contact,
-            )
-        return item
-
-    async def _check_number(self, campaign: Campaign, item: Item, number: str) -> None:
-        phones = {phone.number: phone for phone in await items.phones(self._db, campaign.id, item.contact_id)}
-        phone = phones.get(number)
-        if phone is None and number != item.callback_phone:
-            raise Refused(
-                "{number} is no number at which this campaign reaches {contact}.",
-                code="not_a_number",
-                number=display(number),
-                contact=item.contact,
-            )
-        if phone is not None and phone.wrong:
-            raise Refused("{number} is a wrong number.", code="wrong_number", number=display(number))
-
-    async def _check_blocked(self, campaign: Campaign, number: str) -> None:
-        known = self._blocklist.blocked(number, campaign.id)
-        if known or await blocklist.is_blocked(self._db, number, campaign.id):
-            raise Refused(
-                "{number} is blocked: it may not be called.", code="blocked", number=display(number)
             )
 
     async def _check_window(self, campaign: Campaign, number: str) -> None:
@@ -135,34 +124,3 @@ class Gate:
         if self._holidays is None or self._holidays[0] != now.year:
             self._holidays = now.year, await asyncio.to_thread(holidays.around, now)
         return self._holidays[1]
-
-    async def _check_attempts(self, campaign: Campaign, number: str) -> None:
-        most = campaign.number_attempts_per_day_max
-        today = await attempts.number_attempts(self._db, number, self.now())
-        if today >= most:
-            raise Refused(
-                "{number} was tried {n} times today, and the campaign allows {most}.",
-                code="day_limit",
-                number=display(number),
-                n=today,
-                most=most,
-            )
-
-
-def check_item(item: Item, campaign: Campaign) -> None:
-    if item.state not in TO_WORK:
-        raise Refused(
-            "{contact} cannot be called any more: {state}.",
-            code="concluded",
-            contact=item.contact,
-            state=STATE_LABELS[item.state],
-        )
-    # A callback is a promise: the limit of attempts does not break it.
-    if item.attempts >= campaign.attempts_max and item.state is not State.TO_CALL_BACK:
-        raise Refused(
-            "{contact} was tried {n} times, and the campaign allows {most}.",
-            code="attempts_max",
-            contact=item.contact,
-            n=item.attempts,
-            most=campaign.attempts_max,
-        )

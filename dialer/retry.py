@@ -20,6 +20,8 @@ MINUTES: Mapping[str, int] = {  # until the next try, where the campaign says no
     Situation.DISCARDED_CUSTOMER: 60,
     Situation.CANCELLED: 5,
     Situation.NOT_DIALED: 60,
+    Situation.FAX: 240,
+    Situation.SILENCE: 60,
 }
 DIALING_MINUTES = 60  # of a try whose end was never heard
 
@@ -31,6 +33,7 @@ class Rules:
     attempts_max: int
     minutes: Mapping[str, int]  # {situation: minutes until the next try}
     callback_mode: str  # free, optional, agent
+    lockout_days: int = 3  # whom no agent was free for is not called again before
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,8 @@ def again(tried: Tried, rules: Rules, now: datetime.datetime) -> Next:
 
 
 def minutes_until_next(situation: Situation, rules: Rules) -> int:
+    if situation is Situation.ABANDONED:
+        return max(rules.lockout_days * 24 * 60, rules.minutes.get(situation, 0))
     return rules.minutes.get(situation, MINUTES.get(situation, DIALING_MINUTES))
 
 

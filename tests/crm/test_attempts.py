@@ -94,9 +94,9 @@ async def test_a_number_is_dialed_no_more_often_in_a_day_than_allowed_in_any_cam
     third = await attempts.begin(fresh_db, team[1], theirs.id, NUMBER, NOON)
     # what never went out to the carrier is not a call to the number
     await attempts.end(fresh_db, third, Situation.NOT_DIALED, NOON, dialed=False)
-    assert await attempts.number_attempts(fresh_db, NUMBER, NOON) == 2
+    assert (await attempts.standing(fresh_db, item.id, NUMBER, NOON)).today == 2
     tomorrow = NOON + datetime.timedelta(hours=12)  # midnight there
-    assert await attempts.number_attempts(fresh_db, NUMBER, tomorrow) == 0
+    assert (await attempts.standing(fresh_db, item.id, NUMBER, tomorrow)).today == 0
     await items.renew(fresh_db, team[0].id, item.id, tomorrow, 60)
     await attempts.begin(fresh_db, team[0], item.id, NUMBER, tomorrow)
 

@@ -22,7 +22,8 @@ def test_without_success_it_is_tried_again_later_and_a_callback_stays_one(situat
     next = after(Tried(situation, state, 1), RULES, 5, NOW)
     callback = state in (State.TO_CALL_BACK, State.TRYING_CALLBACK)
     assert next.state is (State.TRYING_CALLBACK if callback else State.TRYING)
-    minutes = 7 if situation is Situation.BUSY else MINUTES.get(situation, 60)
+    usual = {Situation.BUSY: 7, Situation.ABANDONED: 3 * 24 * 60}
+    minutes = usual.get(situation, MINUTES.get(situation, 60))
     assert next.due_at == NOW + datetime.timedelta(minutes=minutes) and next.why and next.result is None
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from aiohttp import web
 
 from crm.calls import ZONE
-from crm.campaigns import Campaign, Said
+from crm.campaigns import Campaign
 from crm.item_states import State
+from crm.said import Said
 from webui import page
 from webui.campaigns.hours import in_words
 from webui.i18n import N_
@@ -166,6 +167,13 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "rebuild": N_("List rebuilt"),
         "import": N_("Imported from a file"),
         "lead": N_("Leads"),
+    }
+)
+STEPS: Mapping[str, str] = MappingProxyType(  # of crm.lists.Progress
+    {
+        "looking": N_("Looking for the people"),
+        "asking": N_("Asking the validation about each person"),
+        "recording": N_("Recording them"),
     }
 )
 
