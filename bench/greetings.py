@@ -37,6 +37,7 @@ class Call:
     kind: str  # human, machine, fax, music, ringback, busy, silence
     what: str  # the phrase or the sound
     condition: str  # its noise
+    begins_ms: int  # when what is to be told begins: the first word, the first tone
     ulaw: bytes
 
 
@@ -195,7 +196,7 @@ def _spoken(material: Material, chance: np.random.Generator) -> Iterator[Call]:
                 _lay(call, chance.uniform(3.2, 4.5) + delay, _level(samples, -22))  # nobody answered: again
                 if chance.random() < 0.3:
                     _lay(call, chance.uniform(0, 0.1), _click(chance))  # picking up
-            yield _heard(kind, f"{phrase} ({voice.name})", call, snr_db, noise, babble, chance)
+            yield _heard(kind, f"{phrase} ({voice.name})", delay, call, snr_db, noise, babble, chance)
 
 
 def _musical(material: Material, chance: np.random.Generator) -> Iterator[Call]:
@@ -205,7 +206,7 @@ def _musical(material: Material, chance: np.random.Generator) -> Iterator[Call]:
             tune = np.roll(hold, -int(chance.integers(len(hold)))) if seed == 0 else _tune(seed, copy)
             samples = _level(tune[: round(SECONDS * RATE)], chance.uniform(-28, -16))
             yield _heard(
-                "music", f"tune {seed}", samples, SNR_DB[copy % len(SNR_DB)], "pink", samples, chance
+                "music", f"tune {seed}", 0, samples, SNR_DB[copy % len(SNR_DB)], "pink", samples, chance
             )
 
 
@@ -229,19 +230,21 @@ def _tones(material: Material, chance: np.random.Generator) -> Iterator[Call]:
                     tone *= (1 + 0.2 * np.sin(2 * np.pi * 15 * time)) * np.where(time % 0.9 < 0.45, 1, -1)
                 _lay(call, at, _level(tone, chance.uniform(-30, -12)))
                 at += on + off
-            yield _heard(kind, what, call, SNR_DB[copy % len(SNR_DB)], "white", call, chance)
+            yield _heard(kind, what, first, call, SNR_DB[copy % len(SNR_DB)], "white", call, chance)
 
 
 def _quiet(material: Material, chance: np.random.Generator) -> Iterator[Call]:
     nothing = np.zeros(round(SECONDS * RATE))
-    yield _heard("silence", "nothing at all", nothing, None, "white", nothing, chance)
+    yield _heard("silence", "nothing at all", 0, nothing, None, "white", nothing, chance)
     for copy in range(material.copies):
         for noise in ("white", "pink"):
             for level in (-60, -48, -36, -28):
                 samples = _level(_noise(noise, len(nothing), nothing, chance), level)
                 if copy % 2:  # noise that begins while we listen, as comfort noise does
                     samples[: round(chance.uniform(0.1, 0.8) * RATE)] = 0
-                yield _heard("silence", f"{noise} noise at {level} dB", samples, None, noise, nothing, chance)
+                yield _heard(
+                    "silence", f"{noise} noise at {level} dB", 0, samples, None, noise, nothing, chance
+                )
 
 
 # -- the sounds ------------------------------------------------------------------------------------
@@ -315,6 +318,7 @@ def _noise(kind: str, size: int, babble: Samples, chance: np.random.Generator) -
 def _heard(
     kind: str,
     what: str,
+    begins: float,
     samples: Samples,
     snr_db: int | None,
     noise: str,
@@ -330,7 +334,9 @@ def _heard(
     banded = np.fft.irfft(np.fft.rfft(samples) * _band(size), size)
     pcm = np.clip(banded * 32768, -32768, 32767).astype(np.int16)
     condition = "clean" if snr_db is None else f"{noise} {snr_db} dB"
-    return Call(kind, what, condition, g711.pcm_to_alaw(pcm).translate(g711.ALAW_TO_ULAW))
+    return Call(
+        kind, what, condition, round(begins * 1000), g711.pcm_to_alaw(pcm).translate(g711.ALAW_TO_ULAW)
+    )
 
 
 @cache

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.processes import ROOT, note
 
-NOT_BENCHES = {"__init__", "run", "product", "processes", "telephones", "leads_import"}
+NOT_BENCHES = {"__init__", "run", "product", "processes", "telephones", "leads_import", "greetings"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,10 @@ AIMS = [
     Aim("media", "rtp_calls_per_core", least=450),
     Aim("media", "loss", most=0),
     Aim("media", "p99_ms"),
+    Aim("amd", "human_right_percent", least=95),
+    Aim("amd", "machine_right_percent", least=85),
+    Aim("amd", "decision_ms_p50", most=1500),
+    Aim("amd", "from_answer_ms_p50"),
     Aim("toolbar_fanout", "events_per_second", least=20_000),
     Aim("toolbar_fanout", "p99_ms"),
     Aim("reports", "slowest_month_ms", most=300),

@@ -82,7 +82,7 @@ class Thresholds:
     """
 
     silence_ms: int = 2500  # nobody has spoken for so long after the answer: silence
-    pause_ms: int = 500  # a person has finished greeting and waits
+    pause_ms: int = 480  # a person has finished greeting and waits
     greeting_ms: int = 2200  # a person's greeting is no longer
     fax_ms: int = 300  # of a fax tone
     beep_ms: int = 160  # of any other single tone: a machine's
