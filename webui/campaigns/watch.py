@@ -1,27 +1,26 @@
 """A running campaign watched: worked, left, when it will be through, results, agents; pushed as it moves."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from crm import campaigns, items
 from crm.campaigns import Campaign
 from crm.item_states import State
 from crm.progress import Progress
 from crm.users import User, can
-from webui.auth import from_ourselves, held_open, require
+from webui.auth import require
 from webui.campaigns import recording, said
-from webui.campaigns.feed import Feed, Watcher
+from webui.campaigns.feed import Feed
 from webui.campaigns.find import find
-from webui.page import DB, FLOOR, fragment, render, words
+from webui.campaigns.push import push
+from webui.page import DB, FLOOR, render, words
 
 FEEDS: web.AppKey[dict[int, Feed]] = web.AppKey("campaign_feeds")
-PING_SECONDS = 20.0
 SHOWN_AGENTS_MAX = 60  # of whom the page says why the campaign is hidden from them
 REGIONS = {"progress": "campaigns/progress.html", "recording": "campaigns/recording_now.html"}
 STATES = {  # the order the page counts them in
@@ -88,27 +87,9 @@ async def draw(
 @require("run_campaigns")
 async def live(request: web.Request) -> web.StreamResponse:
     """Regions of this page and of the list's, whenever they change."""
-    if not from_ourselves(request):
-        raise web.HTTPForbidden(text="this connection did not come from our own page\n")
     campaign = await find(request)
-    socket = web.WebSocketResponse(heartbeat=PING_SECONDS, max_msg_size=1024)
-    await socket.prepare(request)
-    feeds = request.app[FEEDS]
-    feed = feeds.setdefault(campaign.id, Feed(partial(ask, request.app, campaign.id)))
-    watcher = feed.join()
-    with held_open(request, socket):
-        sending = asyncio.create_task(send(request, socket, watcher))
-        try:
-            async for frame in socket:
-                if frame.type is WSMsgType.TEXT:
-                    await answer(socket, frame.data)
-        finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
-            await feed.leave(watcher)
-            if not feed.watched and feeds.get(campaign.id) is feed:
-                del feeds[campaign.id]
-    return socket
+    ask_here = partial(ask, request.app, campaign.id)
+    return await push(request, request.app[FEEDS], campaign.id, ask_here, partial(shown, request), REGIONS)
 
 
 async def ask(app: web.Application, campaign_id: int) -> tuple[Campaign, Progress]:
@@ -116,27 +97,9 @@ async def ask(app: web.Application, campaign_id: int) -> tuple[Campaign, Progres
     return campaign, await items.progress(app[DB], campaign, datetime.now(UTC))
 
 
-async def send(request: web.Request, socket: web.WebSocketResponse, watcher: Watcher) -> None:
-    told: dict[str, str] = {}
-    async for campaign, picture in watcher.pictures():
-        context = about(request, campaign, picture) | recording.about(request, campaign)
-        drawn = {name: fragment(request, template, **context) for name, template in REGIONS.items()}
-        changed = {name: html for name, html in drawn.items() if told.get(name) != html}
-        told = drawn
-        event = {"event": "CampaignChanged", "regions": changed}
-        await socket.send_str(json.dumps(event, ensure_ascii=False))
-
-
-async def answer(socket: web.WebSocketResponse, text: str) -> None:
-    """The page asks now and then whether we are still there."""
-    try:
-        asked = json.loads(text)
-    except ValueError:
-        asked = None
-    if isinstance(asked, dict) and asked.get("verb") == "Ping":
-        await socket.send_str(json.dumps({"id": asked.get("id"), "ok": True}))
-    else:
-        await socket.close(code=1007, message=b"not a request")
+def shown(request: web.Request, picture: tuple[Campaign, Progress]) -> dict[str, Any]:
+    campaign, progress = picture
+    return about(request, campaign, progress) | recording.about(request, campaign)
 
 
 def about(request: web.Request, campaign: Campaign, picture: Progress) -> dict[str, Any]:
