@@ -48,6 +48,7 @@ STEADY_FRAMES = 3  # how far apart the spectra are that are compared
 # -- what is heard for how long
 WORD_MS = 80  # shorter sounds are clicks
 NEARER_DB = 12.0  # whoever is so much louder is the one who has answered
+CLEAR_DB = 12.0  # a person's word stands so far above the noise; else it was the noise
 BRIDGE_MS = 120  # a stop or a hiss inside a word
 FAX_HERTZ = (1100.0, 2100.0)  # ITU-T T.30: the calling and the called station
 FAX_DRIFT_HERTZ = 40.0
@@ -131,12 +132,10 @@ class Heard:
     """What the ear makes of 20 ms."""
 
     level_db: float  # below full scale
+    floor_db: float  # the noise of the line
     voiced: bool  # a pitch above the noise: speech, or music
     tone_hertz: float  # of a single tone, 0: there is none
     steady: float  # likeness to the sound 60 ms before, 0 to 1
-
-
-_NOTHING = Heard(-99.0, False, 0.0, 0.0)
 
 
 class Ear:
@@ -158,14 +157,14 @@ class Ear:
         if level_db < QUIET_DB:
             self._floor_db = max(QUIET_DB, min(self._floor_db, level_db))
             self._spectra[place] = None
-            return _NOTHING
+            return Heard(level_db, self._floor_db, False, 0.0, 0.0)
         power = np.abs(np.fft.rfft(window * _HANN, POINTS)) ** 2
         steady = self._steady(power, place)
         tonal = self._pitch(power) > PITCH_LEAST or steady > STEADY_LEAST
         voiced = tonal and level_db > max(self._floor_db + MARGIN_DB, self._peak_db - DEPTH_DB)
         self._peak_db = max(self._peak_db - FADE_DB, level_db if voiced else QUIET_DB)
         self._floor_db = min(level_db, self._floor_db + (RISE_DB if tonal else RISE_NOISE_DB))
-        return Heard(level_db, voiced, self._tone(power), steady)
+        return Heard(level_db, self._floor_db, voiced, self._tone(power), steady)
 
     def _pitch(self, power: NDArray[np.float64]) -> float:
         """How much of the sound repeats with some pitch, 0 to 1."""
@@ -238,6 +237,7 @@ class Greeting:
         self.begun = False
         self.ms = 0  # from the first word to the end of the last one
         self.pause_ms = 0  # since then
+        self.clear = False  # it stands out from the noise
         self._voiced_ms = 0
         self._steady = 0.0
         self._peak_db = QUIET_DB
@@ -258,6 +258,7 @@ class Greeting:
                 self._forget()  # a click
         if self.ms:
             self._steady += heard.steady
+        self.clear = self._peak_db > heard.floor_db + CLEAR_DB
 
     def _forget(self) -> None:
         self.begun = False
@@ -421,7 +422,7 @@ class Detector(Listener):
         if self._music.percent >= limits.music_percent:
             return Kind.MUSIC, "steady sound"
         elif greeting.begun and greeting.steady_percent < limits.music_percent:  # else it may become music
-            if greeting.pause_ms >= limits.pause_ms:
+            if greeting.pause_ms >= limits.pause_ms and greeting.clear:
                 return Kind.HUMAN, f"spoke {greeting.ms} ms, then waited"
             elif greeting.ms >= limits.greeting_ms:
                 return Kind.MACHINE, f"spoke {greeting.ms} ms"
