@@ -152,12 +152,34 @@ async def test_who_is_disabled_cannot_log_in_and_stays_in_the_list(site):
 async def test_a_new_password_ends_the_old_one_and_every_session(site):
     user, old = await created(site, extension="2001")
     token = await sessions.open(site.db, user.id, 1)
-    _status, _page, where = await site.admin.post(f"/users/{user.id}/password")
+    _status, _page, where = await site.admin.post(f"/users/{user.id}/password", {"telephone": "1"})
     new = re.search(r"<code>(.+?)</code>", (await site.admin.get(where))[1])[1]
     assert await users.verify(site.db, user.login, old) is None
     assert await users.verify(site.db, user.login, new) == user
     assert (await extensions.by_number(site.db, "2001")).ha1_md5 == extensions.digests("2001", new)[0]
     assert await sessions.find(site.db, token) is None
+
+
+async def test_the_telephone_keeps_its_password_when_the_box_is_not_ticked(site):
+    user, old = await created(site, extension="2001")
+    _status, _page, where = await site.admin.post(f"/users/{user.id}/password")
+    page = (await site.admin.get(where))[1]
+    new = re.search(r"<code>(.+?)</code>", page)[1]
+    assert "the telephone at extension 2001 keeps its password" in page
+    assert await users.verify(site.db, user.login, new) == user
+    assert (await extensions.by_number(site.db, "2001")).ha1_md5 == extensions.digests("2001", old)[0]
+
+
+@pytest.mark.parametrize("ticked", [True, False])
+async def test_a_person_says_whether_the_telephone_gets_the_new_password_too(site, ticked):
+    user, old = await created(site, extension="2001")
+    reader, new = await site.reader_of(user), "quatro palavras bem compridas"
+    assert 'name="telephone" value="1" checked' in (await reader.get("/profile"))[1]
+    fields = {"present": old, "new": new, "again": new} | ({"telephone": "1"} if ticked else {})
+    assert (await reader.post("/profile/password", fields))[2] == "/profile?saved=password"
+    assert await users.verify(site.db, user.login, new) == user
+    has = new if ticked else old
+    assert (await extensions.by_number(site.db, "2001")).ha1_md5 == extensions.digests("2001", has)[0]
 
 
 async def test_the_last_administrator_stays_one(site):

@@ -8,6 +8,7 @@ from webui import i18n
 from webui.auth import open_session
 from webui.effect import take_effect
 from webui.page import DB, render, said, words
+from webui.users import seat
 
 routes = web.RouteTableDef()
 YEAR = 31536000  # seconds
@@ -15,7 +16,8 @@ YEAR = 31536000  # seconds
 
 @routes.get("/profile")
 async def profile(request: web.Request) -> web.Response:
-    return render(request, "profile/form.html", errors={}, saved=request.query.get("saved", ""))
+    saved = request.query.get("saved", "")
+    return render(request, "profile/form.html", errors={}, saved=saved, telephone=True)
 
 
 @routes.post("/profile/language")
@@ -42,10 +44,11 @@ async def choose_theme(request: web.Request) -> web.StreamResponse:
 
 @routes.post("/profile/password")
 async def change_password(request: web.Request) -> web.StreamResponse:
-    """A new password, given the present one; what is wrong is said beside the field."""
+    """A new password, given the present one, for the telephone too when ticked; errors beside the field."""
     _ = words(request)
     db, user = request.app[DB], request["user"]
     sent = await request.post()
+    telephone = "telephone" in sent
     present, new, again = (str(sent.get(name, "")) for name in ("present", "new", "again"))
     errors: dict[str, str] = {}
     if new != again:
@@ -57,11 +60,12 @@ async def change_password(request: web.Request) -> web.StreamResponse:
             if await users.verify(db, user.login, present) is None:
                 errors["present"] = _("This is not your present password.")
             else:
-                await users.set_password(db, user, user.id, new)
+                await seat.set_password(db, user, user, new, telephone)
         except Refused as refused:
             errors["new"] = said(request, refused)
     if errors:
-        return render(request, "profile/form.html", status=422, errors=errors, saved="")
+        return render(request, "profile/form.html", status=422, errors=errors, saved="", telephone=telephone)
+    await take_effect(request)
     response = web.HTTPSeeOther("/profile?saved=password")
     await open_session(request, user, response)  # the change ended every session, this one too
     raise response

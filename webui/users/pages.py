@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 from multidict import MultiMapping
 
-from crm import extensions, users
+from crm import users
 from crm.centre import Centre
 from crm.refused import Refused
 from crm.users import Role, User
@@ -17,8 +17,8 @@ from webui.auth import require
 from webui.effect import take_effect
 from webui.page import DB, FLOOR, ROLES, render, words
 from webui.sent import errors, typed
+from webui.users import seat
 from webui.users.once import Once
-from webui.users.seat import seat
 
 ONCE = web.AppKey("once", Once)
 LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that is mistaken for another when read aloud
@@ -96,7 +96,7 @@ async def sit_down(
     if number == (user.extension or ""):
         raise web.HTTPSeeOther(address)
     try:
-        await seat(request.app[DB], request["user"], user, number, password)
+        await seat.seat(request.app[DB], request["user"], user, number, password)
     except Refused as refused:
         return form(request, user, typed(sent), errors(request, refused))
     await take_effect(request)
@@ -108,18 +108,15 @@ async def sit_down(
 @routes.post("/users/{id:[0-9]{1,9}}/password")
 @require("administer")
 async def set_password(request: web.Request) -> web.Response:
-    """A new password, made here, shown once: for the login and for the telephone at the extension."""
-    db, by = request.app[DB], request["user"]
-    user = await find(request)
-    password = make_password()
+    """A new password, made here, shown once: for the login, and the telephone when the box is ticked."""
+    user, sent, password = await find(request), await request.post(), make_password()
     try:
-        await users.set_password(db, by, user.id, password)
-        if user.extension:
-            await extensions.set_password(db, by, user.extension, password)
+        await seat.set_password(request.app[DB], request["user"], user, password, "telephone" in sent)
     except Refused as refused:
         return form(request, user, values_of(user), errors(request, refused))
     await take_effect(request)
-    raise web.HTTPSeeOther(f"/users/{user.id}?new={show_once(request, password)}")
+    only = "login=1&" if user.extension and "telephone" not in sent else ""
+    raise web.HTTPSeeOther(f"/users/{user.id}?{only}new={show_once(request, password)}")
 
 
 def form(
@@ -137,6 +134,7 @@ def form(
         roles_said=role_choices(request),
         password=request.app[ONCE].take(request.query.get("new", ""), request["user"].id, time.monotonic()),
         phone_only="phone" in request.query,
+        login_only="login" in request.query,
         saved="saved" in request.query,
     )
 

@@ -1,6 +1,6 @@
-"""Giving a person another extension: made when it is new, its telephone with a new password."""
+"""A person's extension and password: the login and the telephone change together when so asked."""
 
-from crm import extensions
+from crm import extensions, users
 from crm.db import Db
 from crm.entry import refuse
 from crm.refused import Refused
@@ -29,3 +29,14 @@ async def make(db: Db, by: User, number: str, user: User, password: str) -> None
         if "number" in refused.details.get("errors", {}):
             refuse({"extension": refused.details["errors"]["number"]})
         raise
+
+
+async def set_password(db: Db, by: User, user: User, password: str, telephone: bool) -> None:
+    """Another password for the login and, with `telephone`, for the phone at the person's extension too.
+
+    Whoever changes it says so, the person under Profile or an administrator for them; not asked, a softphone
+    goes on with the password it has.
+    """
+    await users.set_password(db, by, user.id, password)
+    if telephone and user.extension:
+        await extensions.set_password(db, by, user.extension, password)
