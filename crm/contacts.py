@@ -154,7 +154,7 @@ async def candidates(db: Db, number: str, limit: int = 10) -> list[Candidate]:
         """
         WITH alike AS (
             SELECT contact_id, number = $1 AS same FROM contact_phone
-             WHERE number = $1 OR (length($1) > $2 AND ending = right($1, $2))
+             WHERE number = $1 OR (length($1) > $2 AND reverse(number) LIKE reverse(right($1, $2)) || '%')
              UNION ALL
             SELECT contact_id, true FROM contact_person WHERE phones @> ARRAY[$1]
         )

@@ -13,9 +13,6 @@ PUNCTUATION = str.maketrans("", "", " \t\u00a0()-./")
 SHORT_MAX = 6  # extensions, services such as 190, queues: kept as they are dialed
 TOLL_CODES = ("300", "303", "500", "800", "900")  # 0800 and its siblings: 0, the code, 6 or 7 digits
 NATIONWIDE = re.compile(r"(300[34]|400[0-9]|4020)\d{4}")  # one number for all area codes, such as 4004-1234
-LANDLINE = re.compile(r"[2-5]\d{7}")
-MOBILE = re.compile(r"9\d{8}")
-OLD_MOBILE = re.compile(r"[6-9]\d{7}")  # of before 2016, without the ninth digit
 
 
 def normalise(text: str, area_code: str) -> str | None:
@@ -39,17 +36,20 @@ def normalise(text: str, area_code: str) -> str | None:
 
 def brazilian(digits: str, area_code: str) -> str | None:
     """The fast path: every usual way of writing a Brazilian number."""
-    if NATIONWIDE.fullmatch(digits):
+    length = len(digits)
+    if length == 8 and NATIONWIDE.fullmatch(digits):
         national: str | None = digits
-    elif len(digits) in (8, 9):
+    elif length in (8, 9):
         national = geographic(area_code + digits)
-    elif len(digits) in (12, 13) and digits.startswith("55"):
+    elif length in (10, 11) and digits[0] != "0":
+        national = geographic(digits)
+    elif length in (12, 13) and digits.startswith("55"):
         national = geographic(digits[2:])
-    elif digits.startswith("0") and digits[1:4] in TOLL_CODES and len(digits) in (10, 11):
+    elif digits.startswith("0") and digits[1:4] in TOLL_CODES and length in (10, 11):
         national = digits[1:]
-    elif digits.startswith("0") and len(digits) in (11, 12):
+    elif digits.startswith("0") and length in (11, 12):
         national = geographic(digits[1:])
-    elif digits.startswith("0") and digits[1] != "0" and len(digits) in (13, 14):
+    elif digits.startswith("0") and digits[1] != "0" and length in (13, 14):
         national = geographic(digits[3:])  # 0, the carrier's two digits (CSP), area code and number
     else:
         national = geographic(digits)
@@ -58,12 +58,12 @@ def brazilian(digits: str, area_code: str) -> str | None:
 
 def geographic(digits: str) -> str | None:
     """Area code and subscriber number, with the ninth digit of mobiles put in where it is missing."""
-    area, subscriber = digits[:2], digits[2:]
-    if area not in AREA_CODES:
+    length, first = len(digits), digits[2:3]
+    if digits[:2] not in AREA_CODES or not digits.isdigit():
         return None
-    if LANDLINE.fullmatch(subscriber) or MOBILE.fullmatch(subscriber):
-        return area + subscriber
-    return area + "9" + subscriber if OLD_MOBILE.fullmatch(subscriber) else None
+    if (length == 10 and first in "2345") or (length == 11 and first == "9"):
+        return digits
+    return digits[:2] + "9" + digits[2:] if length == 10 and first in "6789" else None
 
 
 def international(digits: str) -> str | None:

