@@ -203,7 +203,7 @@ async def test_one_side_of_a_recording_is_heard_alone(open_page, site):
         await until(so, f"left {left}, right {right}")
 
     await hears(True, True)  # one side is heard in both ears
-    await page.get_by_text("Atendente", exact=True).first.click()
+    await page.get_by_text("Operador", exact=True).first.click()
     await hears(False, False)
     await page.get_by_text("Ambos", exact=True).click()
     await hears(True, False)

@@ -138,3 +138,13 @@ def test_what_is_missing_is_named_in_words_of_the_catalogue():
 
 def test_every_right_has_words():
     assert frozenset().union(*users.RIGHTS.values()) <= page.RIGHTS.keys()
+
+
+def test_portuguese_says_one_word_for_one_thing():
+    """The glossary's word for an agent, and for a ticket (*atendimento* is what happens during a call)."""
+    pt = i18n.catalogues()["pt_BR"]
+    every = [
+        text for m in i18n.read("pt_BR") for text in ([m.string] if isinstance(m.string, str) else m.string)
+    ]
+    assert [text for text in every if re.search(r"\b(agente|atendente)s?\b", text, re.IGNORECASE)] == []
+    assert pt.gettext("Agent") == "Operador" and pt.gettext("Ticket") == "Ocorrência"
