@@ -7,51 +7,27 @@ import datetime
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
-from zoneinfo import ZoneInfo
 
 import xlsxwriter
 
-from crm import audit, tabulation
-from crm.calls import ZONE
+from crm import audit
 from crm.db import Db
-from crm.e164 import display
 from crm.entry import missing
 from crm.refused import Refused
-from crm.tabulation import Tabulation, TabulationFilter
 from crm.users import User, can, require
 
 log = logging.getLogger(__name__)
 
 FORMATS = ("csv", "xlsx")
-KINDS = ("tabulations",)
 RUNNING_MAX = 3  # of one user at once
 ROWS_A_STEP = 500  # between two looks at the progress and at whether to go on
 XLSX_ROWS_MAX = 1_048_575
 KEPT_DAYS = 7
 FORMULA = re.compile(r"^[\s]*[=+\-@\t\r]")  # what a spreadsheet would calculate
-COLUMNS: tuple[tuple[str, str], ...] = (
-    ("started", "Started"),
-    ("agent", "Agent"),
-    ("group", "Group"),
-    ("queue", "Queue"),
-    ("direction", "Direction"),
-    ("number", "Number"),
-    ("contact", "Contact"),
-    ("result", "Result"),
-    ("wait_seconds", "Wait (s)"),
-    ("talk_seconds", "Talk (s)"),
-    ("hold_seconds", "Hold (s)"),
-    ("type", "Type"),
-    ("category", "Category"),
-    ("success", "Success"),
-    ("layout", "Layout"),
-    ("saved", "Saved"),
-    ("call_id", "Global id"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +46,7 @@ class Export:
 
 
 class Source(Protocol):
-    """What is exported: its rows, and how it is noted."""
+    """What is exported: its rows in the words of whoever gets them, and how it is noted."""
 
     @property
     def kind(self) -> str: ...  # also the beginning of the file's name
@@ -109,20 +85,12 @@ async def of_user(db: Db, user: User, limit: int = 20) -> list[Export]:
 class Exports:
     """Starts and ends the jobs; lives as long as the server."""
 
-    def __init__(self, db: Db, data: Path, zone: ZoneInfo = ZONE) -> None:
-        self.db, self.folder, self.zone = db, data / "exports", zone
+    def __init__(self, db: Db, data: Path) -> None:
+        self.db, self.folder = db, data / "exports"
         self._jobs: dict[int, asyncio.Task[None]] = {}
 
-    async def start(self, by: User, kind: str, filter: TabulationFilter, format: str) -> int:
-        """The id of a job that now runs; the filter is what the page showed."""
-        require(by, "export")
-        require(by, "see_tabulations")
-        if kind not in KINDS:
-            raise Refused("There is no such export.", code="bad_argument")
-        return await self.start_of(by, Tabulations(filter, self.zone), format)
-
-    async def start_of(self, by: User, source: Source, format: str) -> int:
-        """The same for what is not a list of tabulations; the caller knows that the user may see it."""
+    async def start(self, by: User, source: Source, format: str) -> int:
+        """The id of a job that now runs; the caller knows that the user may see what the source holds."""
         require(by, "export")
         if format not in FORMATS:
             raise Refused("There is no such export.", code="bad_argument")
@@ -226,54 +194,6 @@ class Exports:
             file,
             error,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Tabulations:
-    """Tabulations as filtered, with a column for each field of any layout."""
-
-    filter: TabulationFilter
-    zone: ZoneInfo = ZONE
-    kind: str = "tabulations"
-
-    def asked(self) -> Mapping[str, Any]:
-        return asdict(self.filter)
-
-    async def count(self, db: Db) -> int:
-        return await tabulation.count(db, self.filter)
-
-    async def titles(self, db: Db) -> list[str]:
-        return [title for _, title in COLUMNS] + [label for _, label in await answer_columns(db)]
-
-    async def rows(self, db: Db) -> AsyncIterator[list[Any]]:
-        answers = await answer_columns(db)
-        async for each in tabulation.stream(db, self.filter, ROWS_A_STEP):
-            yield self._cells(each) + [each.answers.get(key, "") for key, _ in answers]
-
-    def _cells(self, each: Tabulation) -> list[Any]:
-        cells: list[Any] = []
-        for key, _ in COLUMNS:
-            value = getattr(each, key)
-            if isinstance(value, datetime.datetime):
-                value = value.astimezone(self.zone).replace(tzinfo=None)
-            elif key == "number":
-                value = display(value)
-            elif isinstance(value, float):
-                value = round(value, 1)
-            cells.append("" if value is None else value)
-        return cells
-
-
-async def answer_columns(db: Db) -> list[tuple[str, str]]:
-    """A column for each field of any layout; fields of the same key share one."""
-    rows = await db.fetch(
-        """
-        SELECT DISTINCT ON (field ->> 'key') field ->> 'key' AS key, field ->> 'label' AS label
-          FROM layout, jsonb_array_elements(fields) AS field
-         ORDER BY field ->> 'key', layout.id
-        """
-    )
-    return [(row["key"], row["label"]) for row in rows]
 
 
 # -- Files -------------------------------------------------------------------------------------------------

@@ -68,6 +68,18 @@ async def types(db: Db | asyncpg.Connection) -> list[CategoryType]:
     return list(found.values())
 
 
+async def answer_labels(db: Db | asyncpg.Connection) -> dict[str, str]:
+    """Each field of any layout by its key; fields of the same key go by the label of the oldest layout."""
+    rows = await db.fetch(
+        """
+        SELECT DISTINCT ON (field ->> 'key') field ->> 'key' AS key, field ->> 'label' AS label
+          FROM layout, jsonb_array_elements(fields) AS field
+         ORDER BY field ->> 'key', layout.id
+        """
+    )
+    return {row["key"]: row["label"] for row in rows}
+
+
 def read(row: asyncpg.Record, types: Mapping[int, CategoryType]) -> Layout:
     fields = tuple(
         Field(**{**each, "kind": Kind(each["kind"]), "options": tuple(each["options"])})

@@ -57,6 +57,7 @@ class Tabulation:
     agent: str
     group: str
     queue: str  # its label
+    campaign: str  # its name, where the call was made for one
     direction: str
     number: str
     contact_id: int | None
@@ -92,7 +93,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class TabulationFilter:
-    """Every filter of EPB-63 but the campaign; None or empty does not filter."""
+    """Every filter of EPB-63; None or empty does not filter."""
 
     start: datetime.datetime | None = None
     end: datetime.datetime | None = None  # not included
@@ -102,6 +103,7 @@ class TabulationFilter:
     types: tuple[int, ...] = ()
     categories: tuple[int, ...] = ()
     direction: str | None = None
+    campaigns: tuple[int, ...] = ()
     number: str = ""  # any writing of it, or a part of its digits
     duration_min: float = 0  # seconds of talk
     global_id: str = ""  # or its beginning
@@ -218,6 +220,8 @@ FROM = """
 SELECT = f"""
     SELECT tabulation.call_id, tabulation.user_id, user_account.name AS agent,
            coalesce(user_group.name, '') AS "group", coalesce(queue.label, '') AS queue,
+           coalesce((SELECT campaign.name FROM attempt JOIN campaign ON campaign.id = attempt.campaign_id
+                      WHERE attempt.call_id = tabulation.call_id LIMIT 1), '') AS campaign,
            coalesce(call.direction, '') AS direction, coalesce(call.number, '') AS number,
            contact.id AS contact_id, coalesce(contact.name, '') AS contact, call.started,
            coalesce(call.wait_seconds, 0) AS wait_seconds, coalesce(call.talk_seconds, 0) AS talk_seconds,
@@ -254,6 +258,12 @@ def where(filter: TabulationFilter) -> tuple[str, list[Any]]:
         ask("tabulation.category_id = ANY({}::integer[])", filter.categories)
     if filter.direction:
         ask("call.direction = {}", filter.direction)
+    if filter.campaigns:
+        ask(
+            "EXISTS (SELECT FROM attempt WHERE attempt.call_id = tabulation.call_id"
+            " AND attempt.campaign_id = ANY({}::integer[]))",
+            filter.campaigns,
+        )
     if filter.number.strip():
         ask("call.number LIKE ANY({}::text[])", number_patterns(filter.number))
     if filter.duration_min:

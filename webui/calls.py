@@ -3,25 +3,29 @@
 from aiohttp import web
 
 from crm.calls import Direction, Result
+from webui.i18n import N_
 from webui.page import words
+
+DIRECTIONS = {
+    Direction.INBOUND: N_("Received"),
+    Direction.OUTBOUND: N_("Made"),
+    Direction.INTERNAL: N_("Internal"),
+}
+RESULTS = {
+    Result.ANSWERED: N_("answered"),
+    Result.ABANDONED: N_("abandoned"),
+    Result.REFUSED: N_("refused"),
+    Result.FAILED: N_("failed"),
+    Result.NO_ANSWER: N_("no answer"),
+    Result.BUSY: N_("busy"),
+}
 
 
 def direction_words(request: web.Request) -> dict[str, str]:
     _ = words(request)
-    return {
-        Direction.INBOUND: _("Received"),
-        Direction.OUTBOUND: _("Made"),
-        Direction.INTERNAL: _("Internal"),
-    }
+    return {direction: _(word) for direction, word in DIRECTIONS.items()}
 
 
 def result_words(request: web.Request) -> dict[str, str]:
     _ = words(request)
-    return {
-        Result.ANSWERED: _("answered"),
-        Result.ABANDONED: _("abandoned"),
-        Result.REFUSED: _("refused"),
-        Result.FAILED: _("failed"),
-        Result.NO_ANSWER: _("no answer"),
-        Result.BUSY: _("busy"),
-    }
+    return {result: _(word) for result, word in RESULTS.items()}

@@ -10,12 +10,13 @@ import pytest
 
 from crm import calls, exports, layouts, queues, tabulation, users
 from crm.calls import CallRecord, Direction, Result
-from crm.exports import COLUMNS, Exports, harmless
+from crm.exports import Exports, harmless
 from crm.form import CATEGORY
 from crm.refused import Refused
 from crm.tabulation import TabulationFilter, TabulationSaved
 from crm.users import Role
 from tests.waiting import until
+from webui.tabulations.source import COLUMNS, TabulationSource
 
 START = datetime.datetime(2026, 11, 20, 12, 0, tzinfo=datetime.UTC)
 EVIL = '=HYPERLINK("http://x";"clique")'
@@ -77,7 +78,7 @@ def csv_rows(path):
 
 async def test_a_csv_holds_every_row_and_no_formula(fresh_db, jobs, boss):
     records = await fill(fresh_db, 1203)
-    export_id = await jobs.start(boss, "tabulations", TabulationFilter(), "csv")
+    export_id = await jobs.start(boss, TabulationSource(TabulationFilter(), str), "csv")
     done = await ended(fresh_db, boss, export_id)
     assert (done.state, done.rows_done, done.rows_all) == ("done", 1203, 1203)
     rows = csv_rows(await jobs.file(boss, export_id))
@@ -87,7 +88,8 @@ async def test_a_csv_holds_every_row_and_no_formula(fresh_db, jobs, boss):
         "Agent": "ana",
         "Group": "",
         "Queue": "Vendas",
-        "Direction": "inbound",
+        "Campaign": "",
+        "Direction": "Received",
         "Number": "(11) 98765-4321",
         "Contact": "",
         "Result": "answered",
@@ -96,9 +98,9 @@ async def test_a_csv_holds_every_row_and_no_formula(fresh_db, jobs, boss):
         "Hold (s)": "0,0",
         "Type": "Venda",
         "Category": "Ganha",
-        "Success": "1",
-        "Layout": "Vendas",
-        "Saved": "2026-11-20 09:00:00",
+        "Outcome": "Success",
+        "Form": "Vendas",
+        "Saved at": "2026-11-20 09:00:00",
         "Global id": records[0].id,
         "Notas": "'" + EVIL,
     }
@@ -106,7 +108,7 @@ async def test_a_csv_holds_every_row_and_no_formula(fresh_db, jobs, boss):
 
 async def test_a_spreadsheet_holds_text_as_text_and_no_formula(fresh_db, jobs, boss):
     records = await fill(fresh_db, 7)
-    export_id = await jobs.start(boss, "tabulations", TabulationFilter(), "xlsx")
+    export_id = await jobs.start(boss, TabulationSource(TabulationFilter(), str), "xlsx")
     assert (await ended(fresh_db, boss, export_id)).state == "done"
     with zipfile.ZipFile(await jobs.file(boss, export_id)) as book:
         sheet = book.read("xl/worksheets/sheet1.xml").decode()
@@ -117,7 +119,7 @@ async def test_a_spreadsheet_holds_text_as_text_and_no_formula(fresh_db, jobs, b
 async def test_the_filter_and_the_rights_hold(fresh_db, jobs, boss):
     records = await fill(fresh_db, 3)
     only = TabulationFilter(global_id=records[1].id)
-    export_id = await jobs.start(boss, "tabulations", only, "csv")
+    export_id = await jobs.start(boss, TabulationSource(only, str), "csv")
     await ended(fresh_db, boss, export_id)
     assert [row["Global id"] for row in csv_rows(await jobs.file(boss, export_id))] == [records[1].id]
     other = await user(fresh_db, "other", Role.SUPERVISOR)
@@ -127,16 +129,15 @@ async def test_the_filter_and_the_rights_hold(fresh_db, jobs, boss):
             await act
     agent = await user(fresh_db, "agent", Role.AGENT)
     with pytest.raises(Refused) as refused:
-        await jobs.start(agent, "tabulations", only, "csv")
+        await jobs.start(agent, TabulationSource(only, str), "csv")
     assert refused.value.code == "not_allowed"
-    for kind, format in (("everything", "csv"), ("tabulations", "pdf")):
-        with pytest.raises(Refused):
-            await jobs.start(boss, kind, only, format)
+    with pytest.raises(Refused):
+        await jobs.start(boss, TabulationSource(only, str), "pdf")
 
 
 async def test_an_export_can_be_cancelled_and_leaves_no_file(fresh_db, jobs, boss):
     await fill(fresh_db, 5000)
-    export_id = await jobs.start(boss, "tabulations", TabulationFilter(), "xlsx")
+    export_id = await jobs.start(boss, TabulationSource(TabulationFilter(), str), "xlsx")
 
     async def begun():
         return (await exports.by_id(fresh_db, boss, export_id)).rows_done
@@ -152,15 +153,15 @@ async def test_an_export_can_be_cancelled_and_leaves_no_file(fresh_db, jobs, bos
 async def test_only_so_many_run_at_once(fresh_db, jobs, boss):
     await fill(fresh_db, 3000)
     for _ in range(exports.RUNNING_MAX):
-        await jobs.start(boss, "tabulations", TabulationFilter(), "xlsx")
+        await jobs.start(boss, TabulationSource(TabulationFilter(), str), "xlsx")
     with pytest.raises(Refused, match="still running"):
-        await jobs.start(boss, "tabulations", TabulationFilter(), "csv")
+        await jobs.start(boss, TabulationSource(TabulationFilter(), str), "csv")
 
 
 async def test_what_a_stopped_server_left_has_failed_and_old_files_go(fresh_db, jobs, boss):
     await fill(fresh_db, 3)
-    left = await jobs.start(boss, "tabulations", TabulationFilter(), "csv")
-    old = await jobs.start(boss, "tabulations", TabulationFilter(), "csv")
+    left = await jobs.start(boss, TabulationSource(TabulationFilter(), str), "csv")
+    old = await jobs.start(boss, TabulationSource(TabulationFilter(), str), "csv")
     await ended(fresh_db, boss, left)
     await ended(fresh_db, boss, old)
     await fresh_db.execute("UPDATE export SET state = 'running' WHERE id = $1", left)
@@ -175,7 +176,7 @@ async def test_a_folder_that_cannot_be_written_fails_the_export_and_nothing_else
     await fill(fresh_db, 1)
     (tmp_path / "exports").write_text("in the way")
     jobs = Exports(fresh_db, tmp_path)
-    export_id = await jobs.start(boss, "tabulations", TabulationFilter(), "csv")
+    export_id = await jobs.start(boss, TabulationSource(TabulationFilter(), str), "csv")
     failed = await ended(fresh_db, boss, export_id)
     assert failed.state == "failed" and failed.error
     await jobs.close()
@@ -192,11 +193,11 @@ def test_what_it_would_not_stays(cell):
 
 
 def test_every_column_is_a_field_of_a_tabulation():
-    assert {key for key, _ in COLUMNS} <= set(tabulation.Tabulation.__dataclass_fields__)
+    assert set(COLUMNS) <= set(tabulation.Tabulation.__dataclass_fields__)
 
 
 async def test_closing_ends_what_runs(fresh_db, jobs, boss):
     await fill(fresh_db, 3000)
-    await jobs.start(boss, "tabulations", TabulationFilter(), "xlsx")
+    await jobs.start(boss, TabulationSource(TabulationFilter(), str), "xlsx")
     await jobs.close()
     assert not [t for t in asyncio.all_tasks() if t.get_name().startswith("export")]

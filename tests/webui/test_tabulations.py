@@ -2,6 +2,7 @@ import csv
 import datetime
 import io
 import json
+import re
 import struct
 import uuid
 import zipfile
@@ -12,7 +13,7 @@ import pytest_asyncio
 from multidict import MultiDict
 
 from config import Settings
-from crm import audit, calls, centre, contacts, layouts, queues, tabulation, users
+from crm import audit, calls, campaigns, centre, contacts, layouts, queues, tabulation, users
 from crm.calls import CallRecord, Direction, Result
 from crm.tabulation import TabulationSaved
 from crm.users import Role
@@ -64,6 +65,7 @@ def test_a_global_id_is_looked_for_in_a_period_that_was_chosen():
         ("category=4&category=5", "categories", (4, 5)),
         ("direction=outbound", "direction", "outbound"),
         ("direction=sideways", "direction", None),
+        ("campaign=3&campaign=4", "campaigns", (3, 4)),
         ("number=98765", "number", "98765"),
         ("duration=90", "duration_min", 90),
         ("duration=1:30", "duration_min", 90),
@@ -266,6 +268,37 @@ async def test_the_list_is_filtered_by_agent_category_and_global_id(site):
     assert shown((await reader.get(f"/tabulations?global={site.calls[7].id}"))[1], site) == [7]
 
 
+async def test_the_list_is_filtered_by_the_campaign_a_call_was_made_for(site):
+    """EPB-63's campaign code, among its filters in their order; there is no group here to choose."""
+    made = await campaigns.create_draft(site.db, None, name="Cobrança", source="leads")
+    await listed_for(site, made, site.calls[5], site.calls[10])
+    reader = await site.reader(Role.SUPERVISOR)
+    page = (await reader.get(f"/tabulations?campaign={made.id}"))[1]
+    assert shown(page, site) == [5, 10] and page.count(">Cobrança<") >= 3  # offered, in force, on the rows
+    assert "Cobrança" in (await reader.get(f"/tabulations/{site.calls[5].id}"))[1]
+    fields = dict.fromkeys(re.findall(r' name="(\w+)"', page.partition("<main")[2]))
+    asked = "start end user type category direction campaign number duration global".split()
+    assert [name for name in fields if name in asked] == asked
+
+
+async def listed_for(site, made, *called) -> None:
+    """One person on the campaign's list, called by these calls."""
+    contact = called[0].contact_id
+    item = await site.db.fetchval(
+        "INSERT INTO list_item (campaign_id, contact_id) VALUES ($1, $2) RETURNING id", made.id, contact
+    )
+    for n, call in enumerate(called, 1):
+        await site.db.execute("SELECT ensure_attempt_partition($1)", call.started.date())
+        await site.db.execute(
+            """
+            INSERT INTO attempt (campaign_id, generation, item_id, contact_id, attempt_number, number,
+                                 started, situation, call_id)
+            VALUES ($1, 1, $2, $3, $4, $5, $6, 'completed', $7)
+            """,
+            made.id, item, contact, n, call.number, call.started, call.id,
+        )  # fmt: skip
+
+
 async def test_filters_in_force_are_named_and_each_can_be_taken_away(site):
     page = (await (await site.reader(Role.SUPERVISOR)).get("/tabulations?queue=sales&direction=inbound"))[1]
     assert 'href="/tabulations?direction=inbound" title="Take this filter away">Sales' in page
@@ -389,6 +422,17 @@ async def test_a_short_export_comes_at_once_as_filtered(site):
     rows = list(csv.reader(io.StringIO(text), delimiter=";"))
     assert len(rows) == 1 + 10
     assert all(not cell.startswith("=") for row in rows for cell in row)
+
+
+async def test_an_export_is_in_its_readers_language(site):
+    reader = await site.reader(Role.SUPERVISOR, language="pt_BR")
+    where = (await reader.post("/exports", {"query": "", "format": "csv"}))[2]
+    async with reader.http.get(file_at(where)) as answer:
+        text = (await answer.read()).decode("utf-8-sig")
+    rows = list(csv.reader(io.StringIO(text), delimiter=";"))
+    assert rows[0][:6] == ["Início", "Operador", "Grupo", "Fila", "Campanha", "Direção"]
+    assert {row[5] for row in rows[1:]} == {"Recebida", "Realizada"}
+    assert {row[14] for row in rows[1:]} == {"Sucesso", "Insucesso"}
 
 
 async def test_a_spreadsheet_is_a_spreadsheet(site):

@@ -1,4 +1,4 @@
-"""Exports of tabulations: a short one comes at once, a long one shows its progress and can be cancelled."""
+"""Exports: a short one comes at once, a long one shows its progress and can be cancelled."""
 
 import asyncio
 import datetime
@@ -14,8 +14,10 @@ from crm.exports import Export, Exports
 from crm.refused import Refused
 from webui.address import Address
 from webui.auth import require
-from webui.page import DB, SETTINGS, ZONE, render, said
+from webui.page import DB, SETTINGS, ZONE, render, said, words
+from webui.reports.said import TITLES
 from webui.tabulations.asked import asked
+from webui.tabulations.source import TabulationSource
 
 EXPORTS = web.AppKey("exports", Exports)
 SECONDS_SHORT = 2.0  # an export done within this time shows no progress
@@ -35,15 +37,15 @@ async def alongside(app: web.Application) -> AsyncIterator[None]:
 
 @routes.post("/exports")
 @require("export")
+@require("see_tabulations")
 async def start(request: web.Request) -> web.Response:
-    """The list as filtered, into a file."""
+    """The list of tabulations as filtered, into a file."""
     sent = await request.post()
     address = Address("/tabulations", MultiDict(parse_qsl(str(sent.get("query", "")))))
     filter = asked(address, datetime.datetime.now(ZONE).date(), ZONE).filter
+    source = TabulationSource(filter, words(request))
     try:
-        id = await request.app[EXPORTS].start(
-            request["user"], "tabulations", filter, str(sent.get("format", ""))
-        )
+        id = await request.app[EXPORTS].start(request["user"], source, str(sent.get("format", "")))
     except Refused as refused:
         return await listed(request, said(request, refused))
     await ended_or_late(request, id)
@@ -113,6 +115,7 @@ async def listed(request: web.Request, refused: str = "") -> web.Response:
         "exports/list.html",
         status=422 if refused else 200,
         exports=await exports.of_user(request.app[DB], request["user"]),
+        titles={f"report-{report}": title for report, title in TITLES.items()},
         refused=refused,
     )
 

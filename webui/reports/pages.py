@@ -196,7 +196,7 @@ async def export(request: web.Request) -> web.Response:
     address = address_of(report, MultiDict(parse_qsl(query)))
     source = ReportSource(report, wanted_of(report, address).filter, words(request))
     try:
-        id = await request.app[EXPORTS].start_of(request["user"], source, str(sent.get("format", "")))
+        id = await request.app[EXPORTS].start(request["user"], source, str(sent.get("format", "")))
     except Refused as refused:
         return await shown(request, {"": refusal(request, refused)}, query=query)
     await ended_or_late(request, id)

@@ -49,6 +49,7 @@ def asked(address: Address, today: datetime.date, zone: datetime.tzinfo) -> Aske
             types=address.numbers("type"),
             categories=address.numbers("category"),
             direction=direction if direction in set(Direction) else None,
+            campaigns=address.numbers("campaign"),
             number=address.text("number"),
             duration_min=_seconds(address, errors),
             global_id=global_id,

@@ -1,12 +1,13 @@
 """Tabulations: what agents wrote down about calls, found by EPB-63's filters, one by one and exported."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from crm import tabulation
+from crm import campaigns, tabulation
+from crm.campaigns import Campaign
 from crm.centre import Centre
 from crm.form import CHECKED, Kind, Layout
 from crm.users import can
@@ -30,7 +31,7 @@ async def found(request: web.Request) -> web.Response:
     wanted = asked(address, today, ZONE)
     count = await tabulation.count(db, wanted.filter)
     page = min(address.page, last_page(count, PER_PAGE))
-    offered = choices(request.app[FLOOR].centre)
+    offered = choices(request.app[FLOOR].centre, await campaigns.all(db))
     order = (
         address.text("sort") if address.text("sort").removeprefix("-") in tabulation.ORDERS else "-started"
     )
@@ -78,7 +79,7 @@ def back_to(request: web.Request) -> str:
     return f"/tabulations?{came.query}" if came.path == "/tabulations" and came.query else "/tabulations"
 
 
-def choices(centre: Centre) -> Mapping[str, list[tuple[str, str]]]:
+def choices(centre: Centre, called_for: Sequence[Campaign]) -> Mapping[str, list[tuple[str, str]]]:
     """What each filter of several offers, as (value, word)."""
     types = {type.id: type for layout in centre.layouts.values() for type in layout.types}
     by_word = {
@@ -87,6 +88,7 @@ def choices(centre: Centre) -> Mapping[str, list[tuple[str, str]]]:
         "queue": [(queue.name, queue.label) for queue in centre.queues.values()],
         "type": [(str(type.id), type.name) for type in types.values()],
         "category": [(str(c.id), c.name) for type in types.values() for c in type.categories],
+        "campaign": [(str(each.id), each.name) for each in called_for],
     }
     return {name: sorted(options, key=lambda pair: pair[1].casefold()) for name, options in by_word.items()}
 
