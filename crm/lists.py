@@ -1,7 +1,8 @@
 """How a campaign's list is made: from a filter, a file or leads, without anybody twice and nobody blocked."""
 
+import asyncio
 import datetime
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +16,9 @@ from crm.refused import Refused
 from crm.users import User, can, require
 
 SECONDS_MAX = 600  # for one statement over millions of people
-ASKED_AT_ONCE = 200  # people whose validation is under way before the next are read
+ASKED_AT_ONCE = 8  # people whose validation is under way: one that hangs holds up the others little
+ASKED_A_STEP = 200  # people between two looks at how far it is
+PEOPLE_A_STEP = 50_000  # the same where the database does all by itself
 ADD, REBUILD = "add", "rebuild"
 
 
@@ -38,6 +41,19 @@ class Person:
 
 
 Ask = Callable[[Campaign, Person], Awaitable[Verdict]]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the making of a list is; `failed` are validations that gave no answer so far."""
+
+    step: str  # looking, asking, recording
+    done: int
+    all: int
+    failed: int = 0
+
+
+Note = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +177,13 @@ async def generate(
     kind: str,
     now: datetime.datetime,
     ask: Ask | None = None,
+    note: Note = lambda _: None,
 ) -> Load:
     """Add who is not on the list yet (UAU-33), or discard the list and its counters and begin anew (UAU-34).
 
     What a rebuild discards is kept in the archive. Refused unless the campaign is in use (UAU-28), and a
-    rebuild while an item is in somebody's hands. `ask` is the campaign's validation of each person (UAU-21).
+    rebuild while an item is in somebody's hands. `ask` is the campaign's validation of each person (UAU-21),
+    `note` hears how far it is. Cancelled at any moment, it leaves the list as it was.
     """
     require(by, "run_campaigns")
     campaign = await campaigns.found(db, campaign_id)
@@ -174,10 +192,10 @@ async def generate(
         raise Refused("The validation of this campaign's list cannot be asked now.", code="no_validation")
     async with db.acquire() as connection:
         try:
-            counted = await gather(connection, campaign, kind)
+            counted = await gather(connection, campaign, kind, note)
             if campaign.validates and campaign.validate_list and ask is not None:
-                counted |= await ask_each(connection, campaign, ask, counted)
-            return await record(connection, by, campaign, kind, now, counted)
+                counted |= await ask_each(connection, campaign, ask, counted, note)
+            return await record(connection, by, campaign, kind, now, counted, note)
         finally:
             if not connection.is_closed():
                 await connection.execute("DROP TABLE IF EXISTS pg_temp.candidate")
@@ -200,9 +218,9 @@ def check_can_record(campaign: Campaign, kind: str) -> None:
         )
 
 
-async def gather(connection: asyncpg.Connection, campaign: Campaign, kind: str) -> dict[str, int]:
+async def gather(connection: asyncpg.Connection, campaign: Campaign, kind: str, note: Note) -> dict[str, int]:
     """Whom to add, into a table of this connection; and how many were left out, and why."""
-    where, arguments = await audience(connection, campaign, 2)
+    where, arguments = await audience(connection, campaign, 4)
     await connection.execute("DROP TABLE IF EXISTS pg_temp.candidate")
     await connection.execute(
         """
@@ -210,12 +228,20 @@ async def gather(connection: asyncpg.Connection, campaign: Campaign, kind: str) 
                                      listed boolean)
         """
     )
-    await connection.execute(
-        f"INSERT INTO candidate (contact_id, reachable, free, listed) {CANDIDATES} {where}",
-        campaign.id,
-        *arguments,
-        timeout=SECONDS_MAX,
-    )
+    last = await connection.fetchval("SELECT coalesce(max(id), 0) FROM contact")
+    for first in range(0, last, PEOPLE_A_STEP):
+        note(Progress("looking", first, last))
+        await connection.execute(
+            f"""
+            INSERT INTO candidate (contact_id, reachable, free, listed)
+            {CANDIDATES} contact.id > $2 AND contact.id <= $3 AND ({where})
+            """,
+            campaign.id,
+            first,
+            first + PEOPLE_A_STEP,
+            *arguments,
+            timeout=SECONDS_MAX,
+        )
     if kind == REBUILD:  # everybody now listed leaves the list first
         await connection.execute("UPDATE candidate SET listed = false WHERE listed", timeout=SECONDS_MAX)
     row = await connection.fetchrow(
@@ -232,11 +258,18 @@ async def gather(connection: asyncpg.Connection, campaign: Campaign, kind: str) 
 
 
 async def ask_each(
-    connection: asyncpg.Connection, campaign: Campaign, ask: Ask, counted: dict[str, int]
+    connection: asyncpg.Connection, campaign: Campaign, ask: Ask, counted: dict[str, int], note: Note
 ) -> dict[str, int]:
     """Whom the validation refuses leaves; where it gives no answer the campaign says what follows."""
-    refused = failed = 0
-    last = 0
+    refused = failed = done = last = 0
+    people = await connection.fetchval("SELECT count(*) FROM candidate")
+    places = asyncio.Semaphore(ASKED_AT_ONCE)
+
+    async def answer(row: asyncpg.Record) -> Verdict:
+        async with places:
+            return await ask(campaign, Person(row["external_code"], str(row["id"]), row["document"]))
+
+    note(Progress("asking", 0, people))
     while rows := await connection.fetch(
         """
         SELECT contact.id, contact.external_code, contact.document
@@ -244,12 +277,13 @@ async def ask_each(
          WHERE candidate.contact_id > $1 ORDER BY candidate.contact_id LIMIT $2
         """,
         last,
-        ASKED_AT_ONCE,
+        ASKED_A_STEP,
     ):
         last = rows[-1]["id"]
-        said = [
-            await ask(campaign, Person(row["external_code"], str(row["id"]), row["document"])) for row in rows
-        ]
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(answer(row)) for row in rows]
+        said = [task.result() for task in asked]
+        done += len(rows)
         failed += sum(each.failed for each in said)
         out = [
             row["id"]
@@ -258,6 +292,7 @@ async def ask_each(
         ]
         refused += len(out)
         await connection.execute("DELETE FROM candidate WHERE contact_id = ANY($1::bigint[])", out)
+        note(Progress("asking", done, people, failed))
     return {"rejected": counted["rejected"] + refused, "failed": failed}
 
 
@@ -268,6 +303,7 @@ async def record(
     kind: str,
     now: datetime.datetime,
     counted: dict[str, int],
+    note: Note,
 ) -> Load:
     async with connection.transaction():
         await connection.execute("SELECT FROM campaign WHERE id = $1 FOR NO KEY UPDATE", campaign.id)
@@ -288,22 +324,26 @@ async def record(
             counted["rejected"],
             counted["failed"],
         )
-        answer = await connection.execute(
-            """
-            INSERT INTO list_item (campaign_id, contact_id, generation, load_id)
-            SELECT campaign.id, candidate.contact_id, campaign.generation, $2
-              FROM campaign CROSS JOIN candidate
-             WHERE campaign.id = $1 AND EXISTS (SELECT FROM contact WHERE id = candidate.contact_id)
-             ORDER BY candidate.contact_id
-            ON CONFLICT ON CONSTRAINT list_item_once DO NOTHING
-            """,
-            campaign.id,
-            load_id,
-            timeout=SECONDS_MAX,
-        )
-        await connection.execute(
-            "UPDATE campaign_load SET added = $2 WHERE id = $1", load_id, int(answer.split()[-1])
-        )
+        added = 0
+        async for first, last in steps(connection, counted["failed"], note):
+            answer = await connection.execute(
+                """
+                INSERT INTO list_item (campaign_id, contact_id, generation, load_id)
+                SELECT campaign.id, candidate.contact_id, campaign.generation, $2
+                  FROM campaign CROSS JOIN candidate
+                 WHERE campaign.id = $1 AND candidate.contact_id BETWEEN $3 AND $4
+                   AND EXISTS (SELECT FROM contact WHERE id = candidate.contact_id)
+                 ORDER BY candidate.contact_id
+                ON CONFLICT ON CONSTRAINT list_item_once DO NOTHING
+                """,
+                campaign.id,
+                load_id,
+                first,
+                last,
+                timeout=SECONDS_MAX,
+            )
+            added += int(answer.split()[-1])
+        await connection.execute("UPDATE campaign_load SET added = $2 WHERE id = $1", load_id, added)
         load = await by_id(connection, load_id)
         await audit.note(
             connection,
@@ -314,6 +354,27 @@ async def record(
             {"added": load.added, "duplicates": load.duplicates, "generation": load.generation} | counted,
         )
     return load
+
+
+async def steps(connection: asyncpg.Connection, failed: int, note: Note) -> AsyncIterator[tuple[int, int]]:
+    """The candidates' ids from first to last, a step at a time."""
+    people = await connection.fetchval("SELECT count(*) FROM candidate")
+    done = last = 0
+    while True:
+        note(Progress("recording", done, people, failed))
+        row = await connection.fetchrow(
+            """
+            SELECT min(contact_id) AS first, max(contact_id) AS last, count(*) AS n
+              FROM (SELECT contact_id FROM candidate WHERE contact_id > $1
+                     ORDER BY contact_id LIMIT $2) AS step
+            """,
+            last,
+            PEOPLE_A_STEP,
+        )
+        if not row["n"]:
+            return
+        yield row["first"], row["last"]
+        done, last = done + row["n"], row["last"]
 
 
 async def archive(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from crm import attempts, audit, blocklist, campaigns, filters, items, leads, users
+from crm import attempts, audit, blocklist, campaigns, filters, items, leads, lists, users
 from crm.item_states import Situation, State
 from crm.refused import Refused
 from tests.crm.campaigning import MINUTE, NOON, agents, boss, campaign, everybody, people, put
@@ -311,6 +311,78 @@ async def test_the_validation_of_a_list_is_asked_of_each_person(fresh_db, lead, 
     load = await items.generate(fresh_db, lead, made.id, "add", NOON, ask)
     assert asked == [str(each) for each in ids]
     assert (load.added, load.rejected, load.failed) == (added, 3 - added, 1)
+
+
+async def test_a_validation_that_hangs_for_one_person_holds_up_no_other(fresh_db, lead, team):
+    made = await filtered(
+        fresh_db, team, lead, validates=True, validate_list="https://example.org/check",
+        validation_inputs=["document"],
+    )  # fmt: skip
+    ids = await people(fresh_db, 3)
+    others_asked, asked = asyncio.Event(), []
+
+    async def ask(campaign, person):
+        asked.append(int(person.internal_code))
+        if asked[-1] == ids[0]:
+            await others_asked.wait()
+            return Said(False, failed=True)
+        if asked[-1] == ids[2]:
+            others_asked.set()
+        return Said(True)
+
+    load = await items.generate(fresh_db, lead, made.id, "add", NOON, ask)
+    assert (load.added, load.failed, load.rejected) == (2, 1, 1)
+
+
+async def test_the_making_of_a_list_says_how_far_it_is(fresh_db, lead, team, monkeypatch):
+    monkeypatch.setattr(lists, "PEOPLE_A_STEP", 2)
+    monkeypatch.setattr(lists, "ASKED_A_STEP", 3)
+    made = await filtered(
+        fresh_db, team, lead, validates=True, validate_list="https://example.org/check",
+        validation_inputs=["document"],
+    )  # fmt: skip
+    ids, heard = await people(fresh_db, 5), []
+
+    async def ask(campaign, person):
+        return Said(int(person.internal_code) != ids[1], failed=int(person.internal_code) == ids[4])
+
+    load = await items.generate(fresh_db, lead, made.id, "add", NOON, ask, heard.append)
+    said = [(each.step, each.done, each.all, each.failed) for each in heard]
+    assert [each for each in said if each[0] != "looking"] == [
+        ("asking", 0, 5, 0), ("asking", 3, 5, 0), ("asking", 5, 5, 1),
+        ("recording", 0, 3, 1), ("recording", 2, 3, 1), ("recording", 3, 3, 1),
+    ]  # fmt: skip
+    assert [each[1] for each in said if each[0] == "looking"] == list(range(0, ids[-1], 2))
+    rows = await fresh_db.fetch("SELECT contact_id FROM list_item ORDER BY id")
+    assert [row["contact_id"] for row in rows] == [ids[0], ids[2], ids[3]] and load.added == 3
+
+
+@pytest.mark.parametrize("step", ["asking", "recording"])
+async def test_a_list_cancelled_while_it_is_made_stays_as_it_was(fresh_db, lead, team, step, monkeypatch):
+    monkeypatch.setattr(lists, "PEOPLE_A_STEP", 2)
+    made = await filtered(
+        fresh_db, team, lead, validates=True, validate_list="https://example.org/check",
+        validation_inputs=["document"],
+    )  # fmt: skip
+    ids = await people(fresh_db, 5)
+    was = await put(fresh_db, made, ids[0], state=State.CONCLUDED, result="success")
+
+    async def ask(campaign, person):
+        return Said(True)
+
+    def note(progress):
+        if progress.step == step and progress.done:
+            making.cancel()
+
+    making = asyncio.create_task(items.generate(fresh_db, lead, made.id, "rebuild", NOON, ask, note))
+    with pytest.raises(asyncio.CancelledError):
+        await making
+    rows = await fresh_db.fetch("SELECT id, state, generation FROM list_item")
+    assert [tuple(row) for row in rows] == [(was, State.CONCLUDED, 1)]
+    assert await fresh_db.fetchval("SELECT count(*) FROM list_item_archive") == 0
+    assert await items.loads(fresh_db, made.id) == []
+    load = await items.generate(fresh_db, lead, made.id, "rebuild", NOON, ask)
+    assert load.added == 5
 
 
 async def test_of_a_company_the_chosen_contacts_are_called_and_never_the_main_one(fresh_db, lead, team):

@@ -1,5 +1,6 @@
 """Campaigns through their pages: the wizard, the list, items in use, callbacks, and a campaign watched."""
 
+import asyncio
 import datetime
 import json
 import re
@@ -7,6 +8,7 @@ import re
 import aiohttp
 import pytest
 import pytest_asyncio
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +21,7 @@ from tests.crm.campaigning import agents, campaign, everybody, people, put
 from tests.fakes.wall import FakeWall
 from tests.waiting import until
 from tests.webui.site import serving
+from webui.campaigns import recording
 from webui.campaigns.feed import Feed
 from webui.campaigns.hours import CELLS, cells, in_words, spans, within
 from webui.page import TOKEN
@@ -406,6 +409,73 @@ async def test_a_rebuild_while_an_item_is_in_use_is_refused_with_who_has_it(site
     )
     assert status == 422 and site.team[0].name in page
     assert await site.db.fetchval("SELECT count(*) FROM list_item") == 1
+
+
+async def validated(site, answer) -> tuple[campaigns.Campaign, web.AppRunner]:
+    """An active campaign of everybody, each of whom is asked about at an address that answers so."""
+    runner = web.AppRunner(web.Application())
+    runner.app.router.add_post("/may-call", answer)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    filter = await everybody(site.db)
+    made = await campaign(
+        site.db, site.team, source="filter", filter_id=filter.id, validates=True,
+        validate_list=f"http://127.0.0.1:{runner.addresses[0][1]}/may-call",
+        validation_inputs=["internal_code"], validation_seconds=30, **ALWAYS,
+    )  # fmt: skip
+    return made, runner
+
+
+async def test_a_long_recording_shows_how_far_it_is_and_is_cancelled(site, monkeypatch):
+    monkeypatch.setattr(recording, "MOMENT_SECONDS", 0)
+    go_on = asyncio.Event()
+
+    async def answer(_request):
+        await go_on.wait()
+        return web.json_response(True)
+
+    made, runner = await validated(site, answer)
+    path = f"/campaigns/{made.id}/list"
+    await people(site.db, 3)
+    try:
+        assert (await site.boss.post(path, {"kind": "add"}))[0] == 303
+        current = site.app[recording.RECORDINGS][made.id]
+        await until(lambda: current.progress.step == "asking")
+        page = (await site.boss.get(path))[1]
+        assert 'value="0" max="3"' in page and "Asking the validation" in page and "0 of 3 persons" in page
+        live = re.search(r'data-campaign-live="([^"]+)"', page)[1]
+        async with site.boss.http.ws_connect(live) as socket:
+            assert "Cancel the recording" in (await figures(socket))["recording"]
+            assert (await site.boss.post(f"{path}/cancel"))[0] == 303
+            while "was cancelled by Test" not in (await figures(socket)).get("recording", ""):
+                pass
+        assert "the list is as it was" in (await site.boss.get(path))[1]
+        assert await site.db.fetchval("SELECT count(*) FROM list_item") == 0
+        go_on.set()
+        await site.boss.post(path, {"kind": "add"})
+        await until(lambda: site.app[recording.RECORDINGS][made.id].load)
+        assert "3 items were added." in (await site.boss.get(path))[1]
+    finally:
+        go_on.set()
+        await runner.cleanup()
+
+
+async def test_a_validation_that_breaks_is_shown_with_whom_it_left_out(site):
+    async def answer(request):
+        asked = await request.json()
+        if asked["internal_code"] == str(known[1]):
+            raise web.HTTPInternalServerError
+        return web.json_response(True)
+
+    made, runner = await validated(site, answer)
+    known = await people(site.db, 3)
+    try:
+        await site.boss.post(f"/campaigns/{made.id}/list", {"kind": "add"})
+        page = (await site.boss.get(f"/campaigns/{made.id}/list"))[1]
+    finally:
+        await runner.cleanup()
+    assert "2 items were added." in page and "1 validation failed" in page
+    assert f'<a href="/contacts/{known[1]}">' in page and "the address answered 500" in page
 
 
 async def test_a_draft_has_no_list_to_record(site):

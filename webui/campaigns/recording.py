@@ -1,13 +1,15 @@
 """Prepare and record a campaign's list (UAU-30 … UAU-34): show it, its history, add new items, rebuild it.
 
 Recording millions takes a while, so it goes on by itself: the page waits a moment for it, and when that was
-not enough says so and is told over its WebSocket when it is done.
+not enough shows how far it is over its WebSocket, until it is done or somebody cancels it.
 """
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 import aiohttp
 from aiohttp import web
@@ -15,7 +17,7 @@ from aiohttp import web
 from crm import campaign_counts, filters, leads, lists
 from crm.campaigns import Campaign
 from crm.db import AWAY
-from crm.lists import Load
+from crm.lists import Load, Progress
 from crm.refused import Refused
 from crm.users import User
 from dialer import validation
@@ -27,6 +29,7 @@ from webui.page import DB, render, words
 from webui.page import said as refusal
 
 PER_PAGE = 50
+FAILURES_SHOWN = 10
 MOMENT_SECONDS = 2.0  # a list recorded within this is simply there when the page comes back
 
 log = logging.getLogger(__name__)
@@ -40,8 +43,11 @@ class Recording:
     kind: str
     by: str
     since: datetime
+    progress: Progress = field(default_factory=partial(Progress, "looking", 0, 0))
     load: Load | None = None
     refused: Refused | None = None
+    cancelled_by: str = ""
+    failures: list[tuple[str, str]] = field(default_factory=list)  # the first few: (contact's id, why)
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     @property
@@ -50,6 +56,7 @@ class Recording:
 
 
 RECORDINGS: web.AppKey[dict[int, Recording]] = web.AppKey("recordings")
+MOVED: web.AppKey[Callable[[int], None]] = web.AppKey("campaign_moved")  # tells who watches the campaign
 
 
 @routes.get("/campaigns/{id:[0-9]{1,9}}/list")
@@ -79,6 +86,19 @@ async def record(request: web.Request) -> web.Response:
     raise web.HTTPSeeOther(f"/campaigns/{campaign.id}/list?recorded=1#history")
 
 
+@routes.post("/campaigns/{id:[0-9]{1,9}}/list/cancel")
+@require("run_campaigns")
+async def cancel(request: web.Request) -> web.Response:
+    """The list stays as it was before it began."""
+    campaign = await find(request)
+    current = request.app[RECORDINGS].get(campaign.id)
+    if current is not None and current.running and current.task is not None:
+        current.cancelled_by = request["user"].name
+        current.task.cancel()
+        await asyncio.wait([current.task])
+    raise web.HTTPSeeOther(f"/campaigns/{campaign.id}/list")
+
+
 def begin(app: web.Application, by: User, campaign: Campaign, kind: str) -> Recording:
     """Refused things come out at the next look; whoever waits looks at `task`."""
     current = app[RECORDINGS][campaign.id] = Recording(kind, by.name, datetime.now(UTC))
@@ -88,12 +108,19 @@ def begin(app: web.Application, by: User, campaign: Campaign, kind: str) -> Reco
 
         async def ask(about: Campaign, person: lists.Person) -> validation.Verdict:
             told = validation.Person(person.external_code, person.internal_code, person.document)
-            return await hooks.ask(
+            verdict = await hooks.ask(
                 about.validate_list, about.validation_inputs, told, about.validation_seconds
             )
+            if verdict.failed and len(current.failures) < FAILURES_SHOWN:
+                current.failures.append((person.internal_code, verdict.why))
+            return verdict
+
+        def note(progress: Progress) -> None:
+            current.progress = progress
+            app[MOVED](campaign.id)
 
         try:
-            current.load = await lists.generate(app[DB], by, campaign.id, kind, datetime.now(UTC), ask)
+            current.load = await lists.generate(app[DB], by, campaign.id, kind, datetime.now(UTC), ask, note)
         except Refused as refused:
             current.refused = refused
         except (*AWAY, aiohttp.ClientError):
@@ -102,7 +129,8 @@ def begin(app: web.Application, by: User, campaign: Campaign, kind: str) -> Reco
         finally:
             await hooks.close()
 
-    current.task = asyncio.create_task(work())
+    current.task = asyncio.create_task(work(), name=f"list of campaign {campaign.id}")
+    current.task.add_done_callback(lambda _: app[MOVED](campaign.id))
     return current
 
 
@@ -140,10 +168,12 @@ async def draw(request: web.Request, campaign: Campaign, wrong: str = "", kind: 
 
 def about(request: web.Request, campaign: Campaign) -> dict[str, object]:
     """What the region "recording" is drawn from, here and when it is pushed."""
+    _ = words(request)
     current = request.app[RECORDINGS].get(campaign.id)
     return {
         "campaign": campaign,
         "recording": current,
+        "step": _(said.STEPS[current.progress.step]) if current else "",
         "refused": refusal(request, current.refused) if current and current.refused else "",
         "kinds": dict(said.choices(request, said.KINDS)),
         "states": said.states(request),

@@ -44,6 +44,11 @@ async def alongside(app: web.Application) -> AsyncIterator[None]:
         for feed in app[FEEDS].values():
             feed.move()
 
+    def moved_one(campaign_id: int) -> None:
+        if feed := app[FEEDS].get(campaign_id):
+            feed.move()
+
+    app[recording.MOVED] = moved_one
     unwatch = app[FLOOR].watch(moved)
     yield
     unwatch()
