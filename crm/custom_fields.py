@@ -110,26 +110,12 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
         "key": entry.matching("key", r"[a-z][a-z0-9_]{0,39}"),
         "label": entry.text("label", 60),
         "kind": kind,
-        "options": checked_options(entry, kind),
+        "options": entry.lines("options", OPTIONS_MAX) if kind == Kind.CHOICE else [],
         "required": entry.switch("required"),
         "position": entry.whole("position", 0, 10_000),
     }
     entry.done()
     return answer
-
-
-def checked_options(entry: Entry, kind: str) -> list[str]:
-    """A list, or text with an option a line."""
-    if kind != Kind.CHOICE:
-        return []
-    given = entry.values.get("options") or ()
-    lines = given.splitlines() if isinstance(given, str) else given
-    options = list(dict.fromkeys(text for line in lines if (text := str(line).strip())))
-    if not options:
-        entry.errors["options"] = "required"
-    elif len(options) > OPTIONS_MAX or any(len(option) > 200 for option in options):
-        entry.errors["options"] = "too_long"
-    return options
 
 
 async def create(db: Db, by: User | None, **values: Any) -> CustomField:

@@ -105,6 +105,17 @@ class Entry:
             self.errors[field] = "not_an_option"
             return ()
 
+    def lines(self, field: str, most: int, length_max: int = 200) -> list[str]:
+        """What was listed, or typed one a line, each once; at least one and at most `most`."""
+        given = self.values.get(field) or ()
+        listed = given.splitlines() if isinstance(given, str) else given
+        found = list(dict.fromkeys(text for line in listed if (text := str(line).strip())))
+        if not found:
+            self.errors[field] = "required"
+        elif len(found) > most or any(len(text) > length_max for text in found):
+            self.errors[field] = "too_long"
+        return found
+
     def done(self) -> None:
         refuse(self.errors)
 

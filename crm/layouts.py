@@ -115,7 +115,7 @@ def checked_fields(entry: Entry, fields: Iterable[Field | Mapping[str, Any]]) ->
                 "label": each.text("label", 60),
                 "kind": kind,
                 "required": each.switch("required"),
-                "options": checked_options(each, kind),
+                "options": each.lines("options", OPTIONS_MAX) if kind in CHOICES else [],
                 "length_max": each.whole("length_max", 0, 20_000),
             }
         )
@@ -125,20 +125,6 @@ def checked_fields(entry: Entry, fields: Iterable[Field | Mapping[str, Any]]) ->
     if len(answer) > FIELDS_MAX:
         entry.errors["fields"] = "out_of_range"
     return answer
-
-
-def checked_options(entry: Entry, kind: str) -> list[str]:
-    """A list, or text with an option a line."""
-    if kind not in CHOICES:
-        return []
-    given = entry.values.get("options") or ()
-    lines = given.splitlines() if isinstance(given, str) else given
-    options = list(dict.fromkeys(text for line in lines if (text := str(line).strip())))
-    if not options:
-        entry.errors["options"] = "required"
-    elif len(options) > OPTIONS_MAX or any(len(option) > 200 for option in options):
-        entry.errors["options"] = "too_long"
-    return options
 
 
 async def create(db: Db, by: User | None, **values: Any) -> Layout:

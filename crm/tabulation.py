@@ -17,8 +17,8 @@ from crm.refused import Refused
 
 
 @dataclass(frozen=True, slots=True)
-class TabulationDraft:
-    """For the history writer: the form as typed so far; with no answers it opens a pending tabulation."""
+class Filled:
+    """What an agent typed about a call."""
 
     call_id: str
     user_id: int
@@ -29,15 +29,13 @@ class TabulationDraft:
 
 
 @dataclass(frozen=True, slots=True)
-class TabulationSaved:
-    """For the history writer: answers that `accept` let through, "category" among them."""
+class TabulationDraft(Filled):
+    """For the history writer: the form as typed so far; with no answers it opens a pending tabulation."""
 
-    call_id: str
-    user_id: int
-    layout_id: int
-    at: datetime.datetime
-    answers: Mapping[str, str]
-    contact_id: int | None = None
+
+@dataclass(frozen=True, slots=True)
+class TabulationSaved(Filled):
+    """For the history writer: answers that `accept` let through, "category" among them."""
 
 
 @dataclass(frozen=True, slots=True)
