@@ -58,6 +58,7 @@ __all__ = [
 ]
 
 LEASE_SECONDS = 60
+RELEASED_JUST_NOW = datetime.timedelta(minutes=5)  # for how long its agent is told who took an item back
 PASSED_OVER_MAX = 50  # items put aside in one claim, each with those like it behind
 DEFERRED_AT_ONCE = 1000
 HELD_BY = "list_item_held_by"  # the index that lets an agent hold one item
@@ -541,6 +542,22 @@ async def release_held(db: Db, by: User | None, item_ids: Iterable[int], reason:
                 {"held_by": None, "reason": reason, "contact": each.contact},
             )
     return were
+
+
+async def released_by(db: Db | asyncpg.Connection, item_id: int) -> tuple[str, str] | None:
+    """Who took the item out of an agent's hands just now, and why, for that agent to be told (UAU-38)."""
+    row = await db.fetchrow(
+        """
+        SELECT user_account.name, audit.after ->> 'reason' AS reason
+          FROM audit JOIN user_account ON user_account.id = audit.by_user_id
+         WHERE audit.action = 'item.release' AND starts_with(audit.subject, $1)
+           AND audit.at > now() - $2::interval
+         ORDER BY audit.at DESC LIMIT 1
+        """,
+        f"item {item_id} of ",
+        RELEASED_JUST_NOW,
+    )
+    return (row["name"], row["reason"]) if row else None
 
 
 async def sweep_expired(db: Db | asyncpg.Connection, now: datetime.datetime, limit: int = 1000) -> list[Held]:

@@ -781,7 +781,7 @@ class OneToOne:
         async with self._one_at_a_time[desk.user.id]:
             if self.works.get(desk.user.id) is not work:
                 return
-            why, by = "", None
+            why, by, freed_by, reason = "", None, None, ""
             if work.away:
                 try:
                     work.item = await items.claim_this(
@@ -798,10 +798,15 @@ class OneToOne:
                 if mine and mine.held_by is not None:
                     taken = await items.in_use(self.db, mine)
                     why, by = str(taken), taken.details.get("agent")
+                elif freed := await items.released_by(self.db, work.item.id):
+                    freed_by, reason = freed
             if work.phase in (Phase.DIALING, Phase.TALKING):
                 return  # told when the call is over and its outcome is said
             self._drop(desk)
-            desk.show("ItemLost", item=work.item.id, contact=work.contact.name, by=by, why=why)
+            desk.show(
+                "ItemLost", item=work.item.id, contact=work.contact.name, by=by, why=why,
+                freed_by=freed_by, reason=reason,
+            )  # fmt: skip
 
 
 class Errand:

@@ -559,7 +559,9 @@ async def test_what_a_supervisor_frees_leaves_the_agents_window(here):
     await here.one.tick()
     assert here.work() is None
     (screen,) = here.desk().screens
-    assert [event["item"] for event in screen.events if event["event"] == "ItemLost"] == [work["item"]]
+    (lost,) = [event for event in screen.events if event["event"] == "ItemLost"]
+    assert (lost["item"], lost["by"]) == (work["item"], None)
+    assert (lost["freed_by"], lost["reason"]) == ("Boss", "mistake")
 
 
 async def test_a_server_that_starts_again_gives_agents_back_what_they_held(here):

@@ -162,9 +162,14 @@ action();
 
 // The list is read again once somebody is finished with; who is lost to another is told.
 live.addEventListener("event", ({ detail }) => {
-  if (detail.event === "ItemLost") toast((detail.by ? frame.dataset.taken : frame.dataset.freed).replace("{contact}", detail.contact).replace("{by}", detail.by), "bad");
+  if (detail.event === "ItemLost") toast(lost(detail), "bad");
   if (detail.event === "WorkChanged" && !detail.work) people();
 });
+
+function lost({ contact, by, freed_by, reason }) {
+  const words = by ? frame.dataset.taken : freed_by ? frame.dataset.freedBy : frame.dataset.freed;
+  return words.replace("{contact}", contact).replace("{by}", by ?? freed_by).replace("{why}", reason);
+}
 
 async function people() {
   const list = find("[data-people]");
