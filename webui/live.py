@@ -25,7 +25,10 @@ log = logging.getLogger(__name__)
 
 REGIONS = ("status", "call", "customer", "form", "save", "dial", "directory", "pending", "figures")
 # Each page that is a screen of the desk: its regions with their templates. Attach says which page it is.
-PAGES: dict[str, dict[str, str]] = {"desk": {name: f"desk/{name}.html" for name in REGIONS}}
+PAGES: dict[str, dict[str, str]] = {
+    "desk": {name: f"desk/{name}.html" for name in REGIONS}
+    | {"customer": "desk/person.html", "save": "desk/saving.html"}
+}
 QUIET = {"QueuesChanged": "queues", "DirectoryChanged": "directory"}  # these carry all they change
 QUIET_REGIONS = {"queues": ("status",), "directory": ("directory",)}
 QUIET_SECONDS = 0.5  # what only moves numbers is gathered this long

@@ -11,7 +11,7 @@ from webui.page import FLOOR, PERFORM, fragment, render, said, words
 
 routes = web.RouteTableDef()
 routes.get("/live")(live.live)
-SWITCHES = ("on", "internal")
+SWITCHES = ("on", "internal", "blended")
 
 
 @routes.get("/desk")
@@ -43,7 +43,7 @@ def page(
     snapshot = request.app[FLOOR].desk(request["user"]).snapshot()
     if snapshot["form"] and errors:
         snapshot["form"] = {**snapshot["form"], "errors": errors}
-    regions = {name: fragment(request, f"desk/{name}.html", desk=snapshot) for name in live.REGIONS}
+    regions = {name: fragment(request, each, desk=snapshot) for name, each in live.PAGES["desk"].items()}
     return render(request, "desk/page.html", status=status, desk=snapshot, regions=regions, refusal=refusal)
 
 

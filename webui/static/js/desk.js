@@ -132,7 +132,7 @@ function fields(form) {
   const sent = {};
   for (const [name, value] of new FormData(form)) {
     if (name === "csrf" || value === "") continue;
-    if (name === "on" || name === "internal") sent[name] = value === "true";
+    if (name === "on" || name === "internal" || name === "blended") sent[name] = value === "true";
     else if (name === "contact") sent[name] = Number(value);
     else if (name === "phones") sent[name] = value.split(",").map((phone) => phone.trim()).filter(Boolean);
     else sent[name] = value;

@@ -39,6 +39,10 @@ function count(root) {
     const text = length(serverNow() - Date.parse(time.dataset.since));
     if (time.textContent !== text) time.textContent = text;
   }
+  for (const time of root.querySelectorAll("[data-until]")) {
+    const text = length(Date.parse(time.dataset.until) - serverNow() + 999);
+    if (time.textContent !== text) time.textContent = text;
+  }
 }
 
 export function startTimes(root) {

@@ -5,8 +5,7 @@ import { toast } from "./toast.js";
 import "./load.js";
 
 const AFTER = 500; // ms without typing
-const frame = document.querySelector("[data-campaign]");
-const campaign = Number(frame.dataset.campaign);
+const frame = document.querySelector("[data-taken]");
 const find = (selector, root = document) => root.querySelector(selector);
 
 // Everything typed into a form, without what is empty.
@@ -18,6 +17,7 @@ function values(form) {
 
 // What each button asks for.
 const ASKS = {
+  not_dialed: ({ item }) => ["SaveWithoutDialing", { item, status: "not_dialed" }],
   DialItem: ({ item, number }) => ["DialItem", { item, number }],
   SaveWithoutDialing: (typed) => ["SaveWithoutDialing", typed],
   BlockNumber: ({ item, number, note, record }) => ["BlockNumber", { item, number, note, record: record === "1" }],
@@ -37,6 +37,7 @@ document.addEventListener("submit", async (event) => {
   event.preventDefault();
   if (form.dataset.sending !== undefined) return;
   form.dataset.sending = "";
+  const campaign = Number(find("[data-work]")?.dataset.campaign);
   const button = event.submitter?.value ?? (form.matches("[data-window]") ? "DialItem" : "SetOutcome");
   clearTimeout(timer);
   typing = null;
@@ -48,15 +49,13 @@ document.addEventListener("submit", async (event) => {
       if (answers) asked.answers = answers;
     }
     await live.request(verb, asked);
-    if (button === "NextItem") await next();
+    if (button === "NextItem") await live.request("NextItem", { campaign });
   } catch (refused) {
     refusedWith(form, refused);
   } finally {
     delete form.dataset.sending;
   }
 });
-
-const next = () => live.request("NextItem", { campaign });
 
 // A refusal stands beside the fields it concerns, those of the tabulation too; else in the window itself.
 function refusedWith(form, refused) {
@@ -173,6 +172,7 @@ function lost({ contact, by, freed_by, reason }) {
 
 async function people() {
   const list = find("[data-people]");
+  if (!list) return;
   const answer = await fetch(list.dataset.people, { headers: { Accept: "text/html" } }).catch(() => null);
   if (!answer?.ok) return;
   list.innerHTML = await answer.text();
