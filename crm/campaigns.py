@@ -183,6 +183,12 @@ async def all(
     return [read(row) for row in rows]
 
 
+async def dialing_by_themselves(db: Db | asyncpg.Connection) -> list[Campaign]:
+    """Active ones that are not dialed by hand."""
+    rows = await db.fetch(CAMPAIGN + "WHERE campaign.status = 'active' AND campaign.dial_mode <> 'manual'")
+    return [read(row) for row in rows]
+
+
 async def count(db: Db | asyncpg.Connection, text: str = "", statuses: Sequence[str] = ()) -> int:
     return await db.fetchval(
         "SELECT count(*) FROM campaign" + SEARCH, text.replace("\x00", ""), list(statuses)
@@ -505,7 +511,7 @@ async def set_dialing(
             await connection.execute(
                 """
                 UPDATE list_item SET due_at = NULL
-                 WHERE campaign_id = $1 AND state = 0 AND due_at > now() AND held_by IS NULL
+                 WHERE campaign_id = $1 AND state = 0 AND due_at IS NOT NULL AND held_by IS NULL
                 """,
                 campaign_id,
                 timeout=600,

@@ -295,7 +295,14 @@ def check_may_work(campaign: Campaign, user: User, now: datetime.datetime) -> No
 async def only_here(db: Db, campaign_id: int, user: User, now: datetime.datetime) -> None:
     """Refused when the agent holds an item of another campaign; one whose lease has ended goes back first."""
     other = await held_by(db, user.id)
-    if other is None or other.campaign_id == campaign_id:
+    if other is not None and other.campaign_id != campaign_id:
+        await only_one(db, user, now)
+
+
+async def only_one(db: Db, user: User, now: datetime.datetime) -> None:
+    """Refused when the agent holds an item; one whose lease has ended goes back first."""
+    other = await held_by(db, user.id)
+    if other is None:
         return
     if other.held_until is not None and other.held_until <= now:
         await let_go(db, other.id, user.id)
@@ -334,29 +341,36 @@ async def defer(
             opens,
         )
         if item.state is State.NOT_WORKED:
-            await connection.execute(
-                """
-                WITH next AS MATERIALIZED (
-                    SELECT id, contact_id FROM list_item
-                     WHERE campaign_id = $1 AND state = 0 AND due_at IS NULL AND held_by IS NULL
-                     ORDER BY priority, id LIMIT $4 FOR UPDATE SKIP LOCKED
-                )
-                UPDATE list_item SET due_at = shut.opens
-                  FROM next
-                  JOIN contact ON contact.id = next.contact_id AND contact.kind = 'person'
-                 CROSS JOIN LATERAL (
-                    SELECT min(known.opens) AS opens, bool_and(known.opens IS NOT NULL) AS all
-                      FROM contact_phone AS phone
-                      LEFT JOIN unnest($2::text[], $3::timestamptz[]) AS known (area_code, opens)
-                        ON phone.number LIKE '+55%' AND substr(phone.number, 4, 2) = known.area_code
-                     WHERE phone.contact_id = next.contact_id) AS shut
-                 WHERE list_item.id = next.id AND shut.all
-                """,
-                item.campaign_id,
-                list(closed),
-                list(closed.values()),
-                DEFERRED_AT_ONCE,
-            )
+            await defer_alike(connection, item.campaign_id, closed)
+
+
+async def defer_alike(
+    db: Db | asyncpg.Connection, campaign_id: int, closed: Mapping[str, datetime.datetime]
+) -> None:
+    """Of the next in line, those whose every place is closed wait for the first of them to open."""
+    await db.execute(
+        """
+        WITH next AS MATERIALIZED (
+            SELECT id, contact_id FROM list_item
+             WHERE campaign_id = $1 AND state = 0 AND due_at IS NULL AND held_by IS NULL
+             ORDER BY priority, id LIMIT $4 FOR UPDATE SKIP LOCKED
+        )
+        UPDATE list_item SET due_at = shut.opens
+          FROM next
+          JOIN contact ON contact.id = next.contact_id AND contact.kind = 'person'
+         CROSS JOIN LATERAL (
+            SELECT min(known.opens) AS opens, bool_and(known.opens IS NOT NULL) AS all
+              FROM contact_phone AS phone
+              LEFT JOIN unnest($2::text[], $3::timestamptz[]) AS known (area_code, opens)
+                ON phone.number LIKE '+55%' AND substr(phone.number, 4, 2) = known.area_code
+             WHERE phone.contact_id = next.contact_id) AS shut
+         WHERE list_item.id = next.id AND shut.all
+        """,
+        campaign_id,
+        list(closed),
+        list(closed.values()),
+        DEFERRED_AT_ONCE,
+    )
 
 
 async def give_up(db: Db, item: Item) -> None:
@@ -628,7 +642,7 @@ async def finish(
         return await write(connection, STAND_ALONE, item, user.id, next, now, number, ticket_id)
 
 
-async def not_yours(connection: asyncpg.Connection, item: Item) -> Refused:
+async def not_yours(connection: Db | asyncpg.Connection, item: Item) -> Refused:
     if item.held_by is not None:
         return await in_use(connection, item)
     return Refused(
