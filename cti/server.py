@@ -34,6 +34,7 @@ from cti.sip.registrar import Registrar
 from cti.sip.stack import Stack
 from cti.sip.transport import SipTransport
 from cti.toolbar.server import ToolbarServer
+from dialer.drives import Drives
 from dialer.gate import Gate
 from dialer.one_to_one import OneToOne
 from dialer.validation import Validation
@@ -133,18 +134,22 @@ async def telephones(settings: Settings, floor: Floor) -> AsyncIterator[Phones]:
 
 
 @contextlib.asynccontextmanager
-async def campaigns(settings: Settings, floor: Floor, pool: db.Db) -> AsyncIterator[OneToOne]:
+async def campaigns(settings: Settings, floor: Floor, pool: db.Db) -> AsyncIterator[Drives]:
     """Campaigns at the desks. Nobody dials before the do-not-call list is known."""
     await floor.blocklist.load(pool)
     validation = Validation(pool)
     gate = Gate(pool, floor.blocklist, validation)
     one_to_one = OneToOne(floor, pool, gate, settings.item_lease_seconds)
     one_to_one.join()
+    drives = Drives(floor, pool, gate, one_to_one)
+    drives.join()
     following = asyncio.create_task(floor.blocklist.follow(pool))
     holding = asyncio.create_task(one_to_one.run())
+    dialing = asyncio.create_task(drives.run())
     try:
-        yield one_to_one
+        yield drives
     finally:
+        await _cancel(dialing)
         await _cancel(holding)
         await _cancel(following)
         await validation.close()

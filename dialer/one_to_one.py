@@ -5,6 +5,7 @@ true tomorrow is written by crm; whether a number may be called is for `dialer.g
 """
 
 import asyncio
+import datetime
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,6 +20,7 @@ from crm import (
     campaigns,
     contacts,
     custom_fields,
+    hopper,
     items,
     numbers,
     scripts,
@@ -26,10 +28,11 @@ from crm import (
 )
 from crm.attempts import Attempt
 from crm.campaigns import Campaign
+from crm.contacts import Contact
 from crm.db import AWAY, Db
 from crm.entry import missing
 from crm.item_states import CALLBACKS, Next, Result, Situation, State
-from crm.items import Item
+from crm.items import Item, Phone
 from crm.progress import Criteria
 from crm.refused import Refused
 from crm.scripts import ScriptKind
@@ -44,7 +47,7 @@ from dialer.gate import Gate
 from dialer.outcome import outcome_of, without_call_of, yes
 from dialer.retry import Rules, Tried
 from dialer.situations import situation_of
-from dialer.work import DRAFT_MAX, Outcome, Phase, Work, iso
+from dialer.work import DRAFT_MAX, Guide, Outcome, Phase, Work, iso
 
 log = logging.getLogger("ramal.one_to_one")
 
@@ -240,12 +243,35 @@ class OneToOne:
         return view
 
     async def _work(self, item: Item) -> Work:
-        now = self.gate.now()
         campaign = await campaigns.found(self.db, item.campaign_id)
         contact = await contacts.by_id(self.db, item.contact_id)
         if contact is None:
             raise missing("contact")
         phones = await items.phones(self.db, campaign.id, contact.id)
+        work = await self.work_of(item, campaign, contact, phones, await self.guide(campaign))
+        work.notes = await self._notes(item.id)
+        return work
+
+    async def _notes(self, item_id: int) -> tuple[Attempt, ...]:
+        return tuple([each for each in await attempts.of_item(self.db, item_id) if each.note][:NOTES_SHOWN])
+
+    async def guide(self, campaign: Campaign) -> Guide:
+        """The scripts and kinds of action that agents of this campaign have before them."""
+        known = {script.id: script for script in await scripts.all(self.db)}
+        types = await actions.types(self.db)
+        return Guide(
+            script=known.get(campaign.script_id or 0),
+            barriers=[script for script in known.values() if script.kind is ScriptKind.BARRIER],
+            types=types,
+            type_scripts={each.id: known[each.script_id] for each in types if each.script_id in known},
+            custom=tuple(await custom_fields.ever(self.db)),
+        )
+
+    async def work_of(
+        self, item: Item, campaign: Campaign, contact: Contact, phones: tuple[Phone, ...], guide: Guide
+    ) -> Work:
+        """What an agent has before them of this item; asks nothing of the database."""
+        now = self.gate.now()
         closed = {}
         if campaign.respect_destination_window:
             holidays = await self.gate.holidays(now)
@@ -253,26 +279,57 @@ class OneToOne:
                 said = windows.may_call(phone.number, now, holidays)
                 if isinstance(said, windows.Closed):
                     closed[phone.number] = said
-        known = {script.id: script for script in await scripts.all(self.db)}
-        types = await actions.types(self.db)
-        said = [each for each in await attempts.of_item(self.db, item.id) if each.note]
         return Work(
             campaign=campaign,
             item=item,
             contact=contact,
             phones=phones,
             closed=closed,
-            script=known.get(campaign.script_id or 0),
-            barriers=[script for script in known.values() if script.kind is ScriptKind.BARRIER],
-            types=types,
-            type_scripts={each.id: known[each.script_id] for each in types if each.script_id in known},
+            script=guide.script,
+            barriers=guide.barriers,
+            types=guide.types,
+            type_scripts=guide.type_scripts,
+            custom=guide.custom,
             since=now,
             agreed=item.due_at if item.state in CALLBACKS else None,
             overdue=item.is_overdue(now),
             ticket_id=item.ticket_id,
-            notes=tuple(said[:NOTES_SHOWN]),
-            custom=tuple(await custom_fields.ever(self.db)),
         )
+
+    def connected(
+        self, desk: Desk, work: Work, call: Call, attempt: Attempt, lifted: float | None, idle_seconds: float
+    ) -> None:
+        """A call that the dialer placed has reached this agent: its item is before them, talking. `lifted`
+        is when the person answered, `idle_seconds` how long the agent had waited."""
+        work.call, work.attempt, work.begun = call, attempt, self.gate.now()
+        self.works[desk.user.id] = work
+        self._renewed[desk.user.id] = self.floor.now()
+
+        async def hand_over() -> None:
+            """The dialer's item is the agent's; verbs that come meanwhile wait for it."""
+            async with self._one_at_a_time[desk.user.id]:
+                await hopper.hand_over(self.db, work.item.id, desk.user, self.gate.now(), self.lease_seconds)
+                connected = moment(call.answered or self.floor.now())
+                await attempts.taken(
+                    self.db, attempt, desk.user, connected,
+                    answered=moment(lifted) if lifted else None, idle_seconds=idle_seconds,
+                )  # fmt: skip
+                work.notes = await self._notes(work.item.id)
+            self._show(desk)
+
+        self.floor.spawn(self.until_written(hand_over))
+        self.answered(desk, work, call)
+
+    def count_down(self, desk: Desk, work: Work, seconds: float) -> None:
+        """Preview: the agent sees when the person before them will be dialed."""
+        work.dial_at = self.gate.now() + datetime.timedelta(seconds=seconds)
+        self._show(desk)
+
+    async def settle(self, desk: Desk, work: Work, outcome: Outcome) -> None:
+        """An outcome that the form or the detection of machines says, unless the agent said one."""
+        async with self._one_at_a_time[desk.user.id]:
+            if self.works.get(desk.user.id) is work and work.chosen is None:
+                await self._settle(desk, work, outcome)
 
     def _item_id(self, arguments: Arguments) -> int:
         item_id = whole(arguments, "item")
@@ -294,6 +351,8 @@ class OneToOne:
         self.works.pop(desk.user.id, None)
         self._renewed.pop(desk.user.id, None)
         self._show(desk)
+        self.floor.assign()  # a dialed call may wait for just this agent
+        self.floor.changed()
 
     # -- the contact window --
 
@@ -449,7 +508,7 @@ class OneToOne:
         work.phase = Phase.TALKING
         work.begin_script()
         self._show(desk)
-        self.floor.spawn(self._until_written(lambda: self._open_ticket(desk.user, work, call, "")))
+        self.floor.spawn(self.until_written(lambda: self._open_ticket(desk.user, work, call, "")))
 
     def over(self, desk: Desk, work: Work, call: Call, attempt: Attempt | None, refused: bool) -> None:
         situation = situation_of(
@@ -459,7 +518,7 @@ class OneToOne:
             refused=refused,
             sip_status=call.sip_status,
         )
-        self.floor.spawn(self._until_written(lambda: self._after_call(desk, work, call, attempt, situation)))
+        self.floor.spawn(self.until_written(lambda: self._after_call(desk, work, call, attempt, situation)))
 
     async def _after_call(
         self, desk: Desk, work: Work, call: Call, attempt: Attempt | None, situation: Situation
@@ -520,7 +579,7 @@ class OneToOne:
             link_agent=outcome.mine,
         )
 
-    async def _until_written(self, write: Callable[[], Awaitable[Any]]) -> None:
+    async def until_written(self, write: Callable[[], Awaitable[Any]]) -> None:
         """How a call ended is written when the database is back, however long that takes."""
         while True:
             try:
@@ -850,7 +909,8 @@ class Errand:
 
 
 def rules_of(campaign: Campaign) -> Rules:
-    return Rules(campaign.attempts_max, campaign.retry, campaign.callback_mode)
+    lockout = campaign.dialing.lockout_days
+    return Rules(campaign.attempts_max, campaign.retry, campaign.callback_mode, lockout)
 
 
 def leaves_no_form(outcome: Outcome) -> bool:

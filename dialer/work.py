@@ -50,6 +50,17 @@ class Outcome:
     conversation: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """What agents of a campaign are given to say, and to ask."""
+
+    script: Script | None
+    barriers: Sequence[Script]
+    types: Sequence[ActionType]
+    type_scripts: Mapping[int, Script]  # by action type
+    custom: Sequence[CustomField]
+
+
 @dataclass(slots=True, eq=False)
 class Work:
     campaign: Campaign
@@ -79,6 +90,7 @@ class Work:
     answers: dict[str, str] = field(default_factory=dict)  # of the form of a call that is made again
     notes: Sequence[Attempt] = ()  # earlier tries of this item of which somebody wrote something down
     custom: Sequence[CustomField] = ()  # the centre's own questions about customers
+    dial_at: datetime.datetime | None = None  # preview: dialed by itself then
     away: bool = False  # the lease ended while no screen was there
 
     @property
@@ -116,6 +128,7 @@ class Work:
             "state": item.state.name.lower(),
             "attempts": item.attempts,
             "overdue": self.overdue,
+            "dial_at": iso(self.dial_at) if self.dial_at and self.phase is Phase.CONTACT else None,
             "callback": {
                 "due_at": iso(self.agreed) if self.agreed else None,
                 "phone": item.callback_phone,

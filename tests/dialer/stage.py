@@ -8,8 +8,7 @@ from crm import layouts, routes, trunks, users
 from crm.centre import Centre, load
 from cti.commands import perform
 from cti.floor import Floor
-from cti.station import CallRefused
-from cti.station import SoftphoneStation
+from cti.station import CallRefused, SoftphoneStation
 from dialer.gate import Gate
 from dialer.one_to_one import OneToOne
 from dialer.validation import Validation
@@ -63,6 +62,7 @@ class Phones(FakePhones):
         super().__init__(floor)
         self.rung: list[FarLeg] = []  # every customer's telephone that ever rang
         self.caller_ids = []
+        self.room = 1000  # calls more that the trunk carries at once
         self.softphones: dict[str, Softphone] = {}
 
     async def call_extension(self, extension, call, auto):
@@ -72,6 +72,12 @@ class Phones(FakePhones):
 
     def routes_for(self, user):
         return list(self.floor.centre.routes.values()) if user.may_dial_external else []
+
+    def trunk_room(self, trunk):
+        return self.room - self.trunk_calls(trunk.id)
+
+    def trunk_calls(self, trunk_id):
+        return len([leg for leg in self.rung if not leg.over.done()])
 
     async def call_trunk(self, trunk, number, caller_id, near=None):
         leg = FarLeg(f"far-{len(self.rung)}", number)

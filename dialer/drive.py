@@ -1,0 +1,414 @@
+"""One campaign's dialer at work: its agents, its calls, the next of its list; asked at every change how many
+to dial. The number is decided by `dialer.pacing` (pure); each call is a story in `dialer.dialed_call`."""
+
+import asyncio
+import itertools
+import logging
+import re
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crm import hopper
+from crm.campaigns import Campaign, is_open
+from crm.db import Db
+from crm.dialing import Dialing
+from crm.hopper import Entry
+from crm.item_states import Situation
+from crm.routes import Route
+from crm.trunks import Trunk
+from cti import story
+from cti.agent import BUSY, READY, RESERVED, WRAP_UP
+from cti.call import Call
+from cti.desk import Desk
+from cti.floor import Floor
+from cti.media.detection import Thresholds
+from dialer import pacing
+from dialer.dialed_call import DialedCall
+from dialer.gate import Gate
+from dialer.pacing import Pacing, Picture
+from dialer.work import Guide, Work
+
+if TYPE_CHECKING:
+    from dialer.one_to_one import OneToOne
+
+log = logging.getLogger("ramal.dialer")
+
+HOPPER_LEAST, HOPPER_MOST = 20, 500
+HOPPER_CALLS_PER_AGENT = 4
+OFF, IDLE, TALK, WRAP = "off", "idle", "talk", "wrap"
+FULL, SLOW = "full", "slow"  # slow: one call for each agent who is free
+RING_MIN_SECONDS = 15.0  # Anatel: one hung up earlier is a short call
+PRIORITY = 20  # a person who did not ask for the call waits least
+
+
+@dataclass(slots=True)
+class Joined:
+    """An agent who works in a campaign; `blended` ones take calls of their queues too."""
+
+    campaign_id: int
+    blended: bool
+
+
+class Drive:
+    """`members` are the agents who work in it now, as `dialer.drives` keeps them."""
+
+    def __init__(
+        self,
+        floor: Floor,
+        db: Db,
+        gate: Gate,
+        one: "OneToOne",
+        campaign: Campaign,
+        members: Callable[[], Mapping[int, Joined]],
+    ) -> None:
+        self.floor, self.db, self.gate, self.one = floor, db, gate, one
+        self.campaign = campaign
+        self.members = members
+        self.queue = f"campaign {campaign.id}"
+        self.picture = Picture()
+        self.pace = FULL
+        self.stopped = False
+        self.open = True
+        self.away = False  # the database is
+        self.held_up = ""  # why a call that should have been dialed was not
+        self.hopper: deque[Entry] = deque()
+        self._mix = hopper.Mix()
+        self._renewed = 0.0
+        self.calls: dict[int, DialedCall] = {}
+        self.counts: dict[str, int] = dict.fromkeys(
+            ("dialed", "answered", "connected", "abandoned", "machines"), 0
+        )
+        self._doing: dict[int, str] = {}
+        self._idle_seconds: dict[int, float] = {}  # that each agent waited for their last call
+        self._serial = itertools.count(1)
+        self._callers = itertools.count()
+        self._live_calls: dict[int, Call] = {}
+        self._woken = False
+        self._guide: Guide | None = None
+        self._set(campaign.dialing)
+        self.pacing = self._new_pacing()
+
+    # -- settings --
+
+    def _set(self, dialing: Dialing) -> None:
+        self.dialing = dialing
+        self.thresholds = Thresholds(**dialing.thresholds)
+
+    def _new_pacing(self) -> Pacing:
+        dialing = self.dialing
+        made = Pacing(
+            limit=dialing.abandon_limit_percent / 100,
+            patience=dialing.abandon_after_seconds,
+            mode=dialing.mode,
+            ratio=dialing.ratio,
+        )
+        engine = self.floor.phones.engine
+        detecting = dialing.machine == "before" and engine.detects
+        made.start(
+            {
+                "agents": max(1, len(self.members())),
+                "limits": {
+                    "ring_timeout_s": float(dialing.ring_seconds),
+                    "abandon_after_s": dialing.abandon_after_seconds,
+                    "abandon_rate": dialing.abandon_limit_percent / 100,
+                    "channels": dialing.lines_max or 10_000,
+                    "cps": float(dialing.calls_per_second),
+                    "min_ring_s": RING_MIN_SECONDS,
+                },
+                "prior": {},
+                "amd": {"enabled": detecting, "count_fp": False, "fp_est": 0.0, "delay_mean": 1.0},
+                "cancel_allowed": False,
+            }
+        )
+        return made
+
+    def change(self, campaign: Campaign) -> None:
+        """The campaign as it is now; another mode or limit begins another pacing, at once."""
+        before, self.campaign = self.campaign, campaign
+        if campaign.dialing != before.dialing:
+            self._set(campaign.dialing)
+            self.pacing = self._new_pacing()
+            self.look()
+        self._guide = None
+
+    # -- the list ahead --
+
+    def available(self) -> int:
+        """Agents who work here now, talking or not; those about to leave are none."""
+        busy = {*self.picture.talk, *self.picture.wrap} - self.picture.leaving
+        return len(self.picture.idle) + len(busy)
+
+    async def refresh(self, closed: Mapping[str, Any]) -> None:
+        """Once a second: the next people of the list, held by leases; given back when nobody works."""
+        now = self.gate.now()
+        self.open = is_open(self.campaign, now)
+        if self._guide is None:
+            self._guide = await self.one.guide(self.campaign)
+        if self.stopped or not self.open or not self.available() or self.dialing.mode == "preview":
+            await self.give_back()
+            return
+        target = min(max(HOPPER_CALLS_PER_AGENT * self.available(), HOPPER_LEAST), HOPPER_MOST)
+        if len(self.hopper) <= target // 2:
+            room = target - len(self.hopper)
+            self.hopper.extend(
+                await hopper.fill(
+                    self.db, self.campaign, self.dialing, now, room, closed, mix=self._mix,
+                    lease_seconds=self.one.lease_seconds,
+                )
+            )  # fmt: skip
+        if self.floor.now() - self._renewed > self.one.lease_seconds / 3:
+            self._renewed = self.floor.now()
+            await self.renew()
+        self.away, self.held_up = False, ""
+        self.wake()
+
+    async def renew(self) -> None:
+        """People ahead and calls nobody talks in stay the dialer's; whom a supervisor took back is none."""
+        held = [entry.item.id for entry in self.hopper]
+        held += [call.item_id for call in self.calls.values() if call.work is None]
+        ours = await hopper.renew(self.db, held, self.gate.now(), self.one.lease_seconds)
+        self.hopper = deque(entry for entry in self.hopper if entry.item.id in ours)
+
+    async def give_back(self) -> None:
+        entries = list(self.hopper)
+        self.hopper.clear()
+        if entries:
+            await hopper.give_back(self.db, [entry.item.id for entry in entries])
+
+    async def work_of(self, entry: Entry) -> Work:
+        guide = self._guide or await self.one.guide(self.campaign)
+        return await self.one.work_of(entry.item, self.campaign, entry.contact, entry.phones, guide)
+
+    # -- agents --
+
+    def doing(self, user_id: int) -> str:
+        if user_id not in self.members():
+            return OFF
+        agent, desk = self.floor.agent(user_id), self.floor.desks.get(user_id)
+        if agent.state == READY:
+            if desk is None or desk.station is None or desk.station.state != "ok":
+                return OFF
+            return WRAP if user_id in self.one.works else IDLE
+        if agent.state in (RESERVED, BUSY):
+            return TALK
+        return WRAP if agent.state == WRAP_UP else OFF
+
+    def look(self) -> None:
+        """Tell the pacing what agents did since the last look."""
+        now, picture = self.floor.now(), self.picture
+        for user_id in {*self._doing, *self.members()}:
+            before, doing = self._doing.get(user_id, OFF), self.doing(user_id)
+            if doing != before:
+                self._doing[user_id] = doing
+                self._moved(user_id, before, doing, now)
+            if doing == OFF:
+                self._doing.pop(user_id, None)
+            agent = self.floor.agent(user_id)
+            rest = agent.next or agent.rest
+            if doing in (TALK, WRAP) and agent.state != READY and rest.state != READY:
+                if user_id not in picture.leaving:
+                    picture.leaving.add(user_id)
+                    self.pacing.on_event(now, pacing.EV_BREAK_REQ, user_id, 0)
+            else:
+                picture.leaving.discard(user_id)
+
+    def _moved(self, user_id: int, before: str, doing: str, now: float) -> None:
+        picture, tell = self.picture, self.pacing.on_event
+        since = {IDLE: picture.idle, TALK: picture.talk, WRAP: picture.wrap}
+        began = since[before].pop(user_id, now) if before != OFF else now
+        if before == IDLE:
+            self._idle_seconds[user_id] = now - began
+        if before == TALK:
+            tell(now, pacing.EV_TALK_END, user_id, now - began)
+            work = self.one.works.get(user_id)
+            machine = bool(work and work.chosen and work.chosen.situation is Situation.VOICEMAIL)
+            tell(now, pacing.EV_DISPO, user_id, int(machine))
+        if (before == WRAP and doing != WRAP) or (before == TALK and doing != WRAP):
+            tell(now, pacing.EV_WRAP_END, user_id, now - began if before == WRAP else 0.0)
+        if doing != OFF:
+            since[doing][user_id] = now
+        if doing == IDLE and before == OFF:
+            tell(now, pacing.EV_LOGIN, user_id, 0)
+        elif doing == OFF:
+            tell(now, pacing.EV_LOGOUT, user_id, 0)
+
+    def idle_before(self, desk: Desk) -> float:
+        """Seconds that this agent waited for the call in hand."""
+        return self._idle_seconds.get(desk.user.id, 0.0)
+
+    # -- calls --
+
+    def moved(self, call: DialedCall, event: int, agent: int = 0) -> None:
+        """A call in the air is one step further."""
+        now, picture, serial = self.floor.now(), self.picture, call.serial
+        picture.ring.pop(serial, None)
+        picture.amd.pop(serial, None)
+        picture.waiting.pop(serial, None)
+        match event:
+            case pacing.EV_PICKUP:
+                picture.amd[serial] = now
+            case pacing.EV_OFFER:
+                picture.waiting[serial] = now
+                self.counts["answered"] += 1
+            case pacing.EV_CONNECT:
+                picture.delivered += 1
+                self.counts["connected"] += 1
+                self.look()
+            case pacing.EV_ABANDON:
+                picture.dropped += 1
+                self.counts["abandoned"] += 1
+            case pacing.EV_MACHINE:
+                self.counts["machines"] += 1
+        self.pacing.on_event(now, event, serial, agent or now - call.dialed_at)
+        self.wake()
+
+    def over(self, call: DialedCall, live: Call) -> None:
+        """A call is off the trunk; one that nobody lifted tells the pacing how it ended."""
+        self.calls.pop(call.serial, None)
+        self._live_calls.pop(call.serial, None)
+        waiting = call.serial in self.picture.waiting or call.serial in self.picture.amd
+        if call.serial in self.picture.ring:
+            if call.attempt is None or call.cancelled:
+                event = pacing.EV_CANCEL
+            else:
+                event = pacing.EV_NOANSWER if live.cause == "no answer" else pacing.EV_FAIL
+            self.moved(call, event)
+        elif waiting:  # hung up before anybody could speak to them: as bad as abandoned, for the limit
+            self.moved(call, pacing.EV_ABANDON)
+        self.wake()
+
+    def wake(self) -> None:
+        """Decide soon: once for all that happens in the same moment."""
+        if not self._woken:
+            self._woken = True
+            asyncio.get_running_loop().call_soon(self._decide)
+
+    def _decide(self) -> None:
+        self._woken = False
+        self.look()
+        now, picture = self.floor.now(), self.picture
+        picture.channels_free = self.channels_free()
+        n = self.pacing.decide(now, picture) if self.dialing.mode != "preview" else 0
+        if self.pace == SLOW:
+            ahead = len(picture.ring) + len(picture.amd) + len(picture.waiting)
+            n = min(n, len(picture.idle) - ahead)
+        if self.stopped or not self.open or not self.available():
+            n = 0
+        for _ in range(min(n, picture.channels_free, len(self.hopper))):
+            self._dial(self.hopper.popleft())
+
+    def _dial(self, entry: Entry) -> None:
+        number = entry.numbers[0]
+        dialed = DialedCall(self, next(self._serial), entry, number, self.caller_id(number))
+        now = self.floor.now()
+        call = Call("outbound", number, number, now, origin="dialer")
+        call.purpose, call.contact_id, call.priority = dialed, entry.contact.id, PRIORITY
+        self.calls[dialed.serial], self._live_calls[dialed.serial] = dialed, call
+        self.picture.ring[dialed.serial] = now
+        self.picture.dials += 1
+        self.counts["dialed"] += 1
+        self.pacing.on_event(now, pacing.EV_DIAL, dialed.serial, 0)
+        self.floor.spawn(story.run(dialed.run(call), self.floor, call))
+
+    def caller_id(self, number: str) -> str:
+        """Of the pool, one of the same area code first; else in turn. Empty for the campaign's or route's."""
+        pool = self.dialing.caller_ids
+        near = [each for each in pool if number.startswith("+55") and area_code(each) == number[3:5]]
+        of = near or pool
+        return of[next(self._callers) % len(of)] if of else self.campaign.caller_id
+
+    def route_for(self, number: str) -> Route | None:
+        """The campaign's way out, else the first that leads to this number."""
+        routes = self.floor.centre.routes
+        chosen = routes.get(self.campaign.route_id or 0)
+        known = [chosen] if chosen else list(routes.values())
+        return next((route for route in known if re.fullmatch(route.pattern, number)), None)
+
+    def trunk(self) -> Trunk | None:
+        """Whose channels limit this campaign."""
+        number = self.hopper[0].numbers[0] if self.hopper else ""
+        route = self.route_for(number) or self.floor.centre.routes.get(self.campaign.route_id or 0)
+        trunk = self.floor.centre.trunks.get(route.trunk_id) if route else None
+        return trunk if trunk and trunk.active else None
+
+    def channels_free(self) -> int:
+        """Calls that may begin now: within the campaign's lines, and what the trunk has left."""
+        trunk = self.trunk()
+        if trunk is None:
+            return 0
+        begun = [
+            call for call in self.calls.values() if call.attempt is None
+        ]  # the trunk knows not of them yet
+        room = self.floor.phones.trunk_room(trunk) - len(begun)
+        if self.dialing.lines_max:
+            room = min(room, self.dialing.lines_max - len(self.calls))
+        return max(0, room)
+
+    def message(self, name: str) -> str:
+        """A recording of the data folder, or the built-in one."""
+        return str(Path(self.floor.settings.data) / "messages" / name) if name else "abandoned"
+
+    # -- stop and go --
+
+    def stop(self) -> None:
+        """Nothing more is dialed; what rings is let through or cancelled, as the campaign says."""
+        self.stopped = True
+        if self.dialing.on_stop == "cancel":
+            self.cancel_ringing()
+
+    def cancel_ringing(self) -> None:
+        for serial in self.picture.ring:
+            self._live_calls[serial].hang_up_asked.set()
+
+    def go(self) -> None:
+        self.stopped = False
+        self.wake()
+
+    # -- how it looks --
+
+    def view(self) -> dict[str, Any]:
+        """What the live page shows, from what is true at this moment."""
+        picture, trunk = self.picture, self.trunk()
+        why = self.pacing.why()
+        return {
+            "campaign": {"id": self.campaign.id, "name": self.campaign.name},
+            "mode": self.dialing.mode,
+            "pace": self.pace,
+            "stopped": self.stopped,
+            "open": self.open,
+            "held_up": self.held_up,
+            "why": {"code": why.code, "values": dict(why.values)},
+            "agents": {
+                "idle": len(picture.idle),
+                "talk": len(picture.talk),
+                "wrap": len(picture.wrap),
+                "leaving": len(picture.leaving),
+                "longest_idle_since": min(picture.idle.values(), default=None),
+            },
+            "air": {
+                "hopper": len(self.hopper),
+                "ringing": len(picture.ring),
+                "detecting": len(picture.amd),
+                "waiting": len(picture.waiting),
+                "talking": len(self.calls) - len(picture.ring) - len(picture.amd) - len(picture.waiting),
+            },
+            "trunk": {
+                "name": trunk.name,
+                "calls": self.floor.phones.trunk_calls(trunk.id),
+                "channels_max": trunk.channels_max,
+            }
+            if trunk
+            else None,
+            "pacing": self.pacing.figures(),
+            "since_start": dict(self.counts),
+        }
+
+
+def area_code(number: str) -> str:
+    """Of a Brazilian number written in any way."""
+    digits = re.sub(r"\D", "", number)
+    digits = digits[2:] if digits.startswith("55") and len(digits) > 11 else digits
+    return digits.lstrip("0")[:2]

@@ -1,0 +1,472 @@
+"""The dialer at work: agents in a campaign, calls in the air, and what becomes of the people called."""
+
+import asyncio
+import contextlib
+import datetime
+
+import pytest
+
+from crm import blocklist, campaigns
+from crm.item_states import State
+from crm.refused import Refused
+from crm.users import DIALER
+from cti.agent import NOT_READY, READY, WRAP_UP
+from cti.call import Call
+from dialer.drives import Drives
+from tests.crm.campaigning import MINUTE, NOON
+from tests.dialer.stage import stage
+from tests.waiting import until
+
+
+class Dialed:
+    """A stage whose campaign dials by itself; `turn` is what half a second of the dialer does."""
+
+    def __init__(self, here):
+        self.here, self.db, self.floor = here, here.db, here.floor
+        self.drives = Drives(here.floor, here.db, here.one.gate, here.one)
+        self.drives.join()
+
+    @property
+    def drive(self):
+        return self.drives.drives[self.here.campaign.id]
+
+    @property
+    def ringing(self):
+        return [leg for leg in self.here.rung if not leg.answered.done() and not leg.over.done()]
+
+    async def turn(self):
+        await self.drives.poll()
+        await self.drives.refresh()
+
+    async def join(self, agent=0, blended=False):
+        await self.here.ask("JoinCampaign", agent, campaign=self.here.campaign.id, blended=blended)
+
+    async def settle(self):
+        """Until the dialer has asked itself again and every call it wanted rings."""
+        await self.turn()
+        await until(lambda: not self.drive._woken)
+        begun = lambda: all(c.attempt or c.refused for c in self.drive.calls.values())  # noqa: E731
+        await until(begun)
+        await until(lambda: len(self.ringing) >= len(self.drive.picture.ring))
+
+    async def rung(self, n=1):
+        """So many customers' telephones ring."""
+        await self.settle()
+        await until(lambda: len(self.ringing) >= n)
+        return self.ringing
+
+    async def talking(self, agent=0):
+        leg = (await self.rung())[0]
+        leg.lift()
+        await self.here.phase("talking", agent=agent)
+        return leg
+
+    async def item(self, number):
+        return await self.db.fetchrow(
+            """
+            SELECT list_item.* FROM list_item JOIN contact_phone USING (contact_id) WHERE number = $1
+            """,
+            number,
+        )
+
+    async def free(self, number):
+        """The item of this number, when it is in nobody's hands."""
+
+        async def free():
+            row = await self.item(number)
+            return row["held_by"] is None and row
+
+        return await until(free)
+
+    async def attempts(self):
+        return await self.db.fetch("SELECT * FROM attempt ORDER BY started, id")
+
+    async def until_tried(self, situation, n=1):
+        async def tried():
+            rows = await self.attempts()
+            return len([row for row in rows if row["situation"] == situation]) >= n and rows
+
+        return await until(tried)
+
+    async def set_mode(self, mode, **settings):
+        await campaigns.set_dialing(self.db, None, self.here.campaign.id, {"mode": mode, **settings})
+        await self.turn()
+
+
+@contextlib.asynccontextmanager
+async def dialing(db, mode="progressive", team_of=2, list_of=6, **settings):
+    async with stage(db, team_of=team_of, list_of=list_of) as here:
+        here.floor.phones.engine.detects = False
+        dialed = Dialed(here)
+        await dialed.set_mode(mode, **settings)
+        try:
+            yield dialed
+        finally:
+            for drive in dialed.drives.drives.values():
+                drive.stop()
+
+
+@pytest.fixture
+async def dialed(fresh_db):
+    async with dialing(fresh_db) as dialed:
+        yield dialed
+
+
+def form(dialed, **more):
+    return {"category": dialed.here.category, "reason": "Preço", **more}
+
+
+# -- How many --------------------------------------------------------------------------------------------
+
+
+async def test_nobody_is_called_while_no_agent_works_in_the_campaign(dialed):
+    await dialed.settle()
+    assert dialed.here.rung == [] and len(dialed.drive.hopper) == 0
+
+
+async def test_progressive_calls_one_person_for_each_free_agent(dialed):
+    await dialed.join(0)
+    assert len(await dialed.rung()) == 1
+    await dialed.join(1)
+    assert len(await dialed.rung(2)) == 2
+    await dialed.settle()
+    assert len(dialed.here.rung) == 2
+
+
+async def test_an_agent_who_takes_a_break_is_dialed_for_no_more(dialed):
+    await dialed.join(0)
+    [leg] = await dialed.rung()
+    dialed.floor.choose(dialed.here.team[0].id, NOT_READY, "lunch")
+    leg.refuse(486)
+    await dialed.until_tried("busy")
+    await dialed.settle()
+    assert len(dialed.here.rung) == 1
+
+
+async def test_an_agent_who_leaves_the_campaign_or_logs_off_is_dialed_for_no_more(dialed):
+    await dialed.join(0)
+    [leg] = await dialed.rung()
+    await dialed.here.ask("LeaveCampaign")
+    leg.refuse(486)
+    await dialed.until_tried("busy")
+    await dialed.settle()
+    assert len(dialed.here.rung) == 1 and dialed.here.desk().snapshot()["dialing"] is None
+
+
+async def test_a_trunk_is_never_given_more_than_it_carries(fresh_db):
+    async with dialing(fresh_db, "ratio", ratio=3, team_of=3, list_of=12) as dialed:
+        dialed.floor.phones.room = 2
+        for agent in range(3):
+            await dialed.join(agent)
+        await dialed.rung(2)
+        await dialed.settle()
+        assert len(dialed.here.rung) == 2
+
+
+async def test_the_campaigns_own_lines_are_a_limit_too(fresh_db):
+    async with dialing(fresh_db, "ratio", ratio=3, lines_max=1, list_of=12) as dialed:
+        await dialed.join(0)
+        await dialed.join(1)
+        await dialed.rung()
+        await dialed.settle()
+        assert len(dialed.here.rung) == 1
+
+
+async def test_outside_the_hours_nobody_is_called(dialed):
+    dialed.here.now = NOON + datetime.timedelta(hours=12)  # midnight: the places called are closed
+    await dialed.join(0)
+    await dialed.settle()
+    assert dialed.here.rung == []
+
+
+async def test_a_paused_campaign_stops_and_gives_its_people_back(dialed):
+    await dialed.join(0)
+    [leg] = await dialed.rung()
+    await campaigns.pause(dialed.db, None, dialed.here.campaign.id)
+    await dialed.turn()
+    leg.refuse(486)
+    await dialed.until_tried("busy")
+    await dialed.drives.poll()
+    assert dialed.drives.drives == {}
+    held = await dialed.db.fetchval("SELECT count(*) FROM list_item WHERE held_by IS NOT NULL")
+    assert held == 0 and len(dialed.here.rung) == 1
+
+
+async def test_stopping_cancels_what_rings_when_the_campaign_says_so(fresh_db):
+    async with dialing(fresh_db, on_stop="cancel") as dialed:
+        await dialed.join(0)
+        [leg] = await dialed.rung()
+        await campaigns.pause(dialed.db, None, dialed.here.campaign.id)
+        await dialed.drives.poll()
+        await until(lambda: leg.over.done())
+        await dialed.until_tried("cancelled")
+
+
+async def test_a_person_lifted_after_the_stop_still_meets_an_agent(dialed):
+    await dialed.join(0)
+    [leg] = await dialed.rung()
+    await campaigns.pause(dialed.db, None, dialed.here.campaign.id)
+    await dialed.turn()
+    leg.lift()
+    await dialed.here.phase("talking")
+
+
+# -- Somebody answers ------------------------------------------------------------------------------------
+
+
+async def test_who_answers_is_with_an_agent_at_once_with_record_form_and_script(dialed):
+    await dialed.join(0)
+    await dialed.talking()
+    desk, work = dialed.here.desk(), dialed.here.work()
+    assert desk.call.answered and desk.call.direction == "outbound"
+    assert desk.customer["contact"]["name"] == work["contact"]["name"]
+    assert desk.form.layout.name == "renewal"
+    user = dialed.here.team[0].id
+
+    async def handed():
+        item = await dialed.here.item(work["item"])
+        return item["held_by"] == user
+
+    await until(handed)
+    [attempt] = await dialed.attempts()
+    await until(lambda: dialed.db.fetchval("SELECT user_id FROM attempt"))
+    assert attempt["attempt_number"] == 1 and attempt["by_dialer"]
+
+
+async def test_the_outcome_is_said_as_in_a_campaign_by_hand_and_then_the_next_call_comes(dialed):
+    await dialed.join(0)
+    leg = await dialed.talking()
+    item = dialed.here.work()["item"]
+    leg.gone()
+    await dialed.here.phase("after")
+    await dialed.settle()
+    assert len(dialed.here.rung) == 1, "nobody is dialed before the outcome is said"
+    await dialed.here.ask("SetOutcome", item=item, result="success", answers=form(dialed))
+    await until(lambda: dialed.here.work() is None)
+    row = await dialed.here.item(item)
+    assert (row["state"], row["result"], row["held_by"]) == (State.CONCLUDED, "success", None)
+    await dialed.rung(1)
+    assert len(dialed.here.rung) == 2
+
+
+async def test_the_category_of_the_form_says_the_outcome(dialed):
+    await dialed.join(0)
+    leg = await dialed.talking()
+    item = dialed.here.work()["item"]
+    leg.gone()
+    await dialed.here.phase("after")
+    call = dialed.here.desk().form.call.id
+    await dialed.here.ask("SaveTabulation", call=call, answers=form(dialed))
+    await until(lambda: dialed.here.work() is None)
+    row = await dialed.here.item(item)
+    assert (row["state"], row["result"]) == (State.CONCLUDED, "success")
+    assert dialed.floor.agent(dialed.here.team[0].id).state == READY
+
+
+async def test_voicemail_said_by_the_agent_returns_the_person_to_the_list(dialed):
+    await dialed.join(0)
+    leg = await dialed.talking()
+    item = dialed.here.work()["item"]
+    await dialed.here.ask("SetOutcome", item=item, status="voicemail")
+    leg.gone()
+    await until(lambda: dialed.here.work() is None)
+    row = await dialed.here.item(item)
+    assert (row["state"], row["last_situation"]) == (State.TRYING, "voicemail")
+
+
+async def test_a_break_asked_for_in_a_call_comes_after_it_and_nobody_is_dialed_for_it(dialed):
+    await dialed.join(0)
+    leg = await dialed.talking()
+    item, user = dialed.here.work()["item"], dialed.here.team[0].id
+    dialed.floor.choose(user, NOT_READY, "lunch")
+    await dialed.settle()
+    assert user in dialed.drive.picture.leaving and dialed.drive.available() == 0
+    leg.gone()
+    await dialed.here.phase("after")
+    await dialed.here.ask("SetOutcome", item=item, result="success", answers=form(dialed))
+    await until(lambda: dialed.floor.agent(user).state == NOT_READY)
+    await dialed.settle()
+    assert len(dialed.here.rung) == 1
+
+
+async def test_whom_no_agent_is_free_for_hears_a_message_and_is_left_alone_for_days(fresh_db):
+    async with dialing(fresh_db, "ratio", ratio=2, abandon_after_seconds=0.5, team_of=1) as dialed:
+        await dialed.join(0)
+        one, other = (await dialed.rung(2))[:2]
+        one.lift()
+        await dialed.here.phase("talking")
+        other.lift()
+        await dialed.until_tried("abandoned")
+        assert ("play_once", other.name, "abandoned") in dialed.floor.phones.engine.orders
+        row = await dialed.free(other.number)
+        assert row["state"] == State.TRYING
+        assert row["due_at"] - NOON >= datetime.timedelta(days=3)
+        assert dialed.drive.counts["abandoned"] == 1 == dialed.drive.picture.dropped
+
+
+async def test_a_person_who_hangs_up_before_an_agent_is_there_counts_against_the_limit(fresh_db):
+    async with dialing(fresh_db, "ratio", ratio=2, abandon_after_seconds=30, team_of=1) as dialed:
+        await dialed.join(0)
+        one, other = (await dialed.rung(2))[:2]
+        one.lift()
+        await dialed.here.phase("talking")
+        other.lift()
+        await until(lambda: dialed.drive.picture.waiting)
+        other.gone()
+        await dialed.until_tried("discarded_customer")
+        assert dialed.drive.picture.dropped == 1
+
+
+# -- Nobody answers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "situation"), [(486, "busy"), (404, "invalid"), (503, "congestion"), (603, "rejected")]
+)
+async def test_a_call_nobody_took_is_written_and_the_next_is_dialed(dialed, status, situation):
+    await dialed.join(0)
+    [leg] = await dialed.rung()
+    leg.refuse(status)
+    [attempt] = await dialed.until_tried(situation)
+    assert attempt["sip_status"] == status and attempt["user_id"] in (None, DIALER.id)
+    assert (await dialed.free(leg.number))["attempts"] == 1
+    await dialed.rung()
+    assert len(dialed.here.rung) == 2
+
+
+# -- Rules -----------------------------------------------------------------------------------------------
+
+
+async def test_a_number_blocked_while_it_waits_to_be_dialed_is_not(dialed):
+    await dialed.join(1)
+    dialed.floor.choose(dialed.here.team[1].id, NOT_READY, "lunch")
+    dialed.floor.choose(dialed.here.team[1].id, READY)
+    [first] = await dialed.rung()
+    ahead = dialed.drive.hopper[0].numbers[0]
+    await blocklist.block(dialed.db, None, ahead, None, "asked", "11")
+    first.refuse(486)
+    await dialed.until_tried("busy")
+    await dialed.rung()
+    await until(lambda: ahead not in [entry.numbers[0] for entry in dialed.drive.hopper])
+    assert ahead not in [leg.number for leg in dialed.here.rung]
+
+
+async def test_a_crash_gives_everybody_back_when_the_leases_end(dialed):
+    await dialed.join(0)
+    [leg] = await dialed.rung()
+    ahead = len(dialed.drive.hopper)
+    assert ahead
+    dialed.here.now += 5 * MINUTE
+    await dialed.here.one.tick()
+    held = await dialed.db.fetchval("SELECT count(*) FROM list_item WHERE held_by IS NOT NULL")
+    assert held == 0
+    row = await dialed.item(leg.number)
+    assert row["attempts"] == 1 and row["due_at"] > dialed.here.now, "whoever rings is not dialed twice"
+
+
+async def test_while_the_database_is_away_nobody_is_dialed_and_nobody_is_lost(dialed, monkeypatch):
+    from dialer import dialed_call
+
+    begin, away = dialed_call.attempts.begin, [True]
+
+    async def begin_or_fail(*arguments, **more):
+        if away[0]:
+            raise OSError("away")
+        return await begin(*arguments, **more)
+
+    monkeypatch.setattr(dialed_call.attempts, "begin", begin_or_fail)
+    await dialed.join(0)
+    await dialed.turn()
+    await until(lambda: dialed.drive.counts["dialed"])
+    await until(lambda: not dialed.drive.calls)
+    assert dialed.here.rung == []
+    away[0] = False
+    await dialed.rung()
+    assert await dialed.db.fetchval("SELECT count(*) FROM attempt") == 1
+
+
+# -- Blended, callbacks, preview -------------------------------------------------------------------------
+
+
+async def inbound_waits(dialed):
+    call = Call("inbound", "+5511999990000", "4000", dialed.floor.now(), queue="help")
+    return call, asyncio.ensure_future(dialed.floor.find_agent(call))
+
+
+async def test_only_a_blended_agent_is_given_calls_of_the_queues_too(dialed):
+    user = dialed.here.team[0].id
+    dialed.floor._queues_of = {user: frozenset({"help"})}
+    await dialed.join(0)
+    _, waiting = await inbound_waits(dialed)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await dialed.join(0, blended=True)
+    assert await waiting == user
+
+
+async def test_an_agents_own_callback_is_dialed_with_the_agent_on_the_line(dialed):
+    user = dialed.here.team[0].id
+    row = await dialed.db.fetchrow(
+        """
+        UPDATE list_item SET state = 1, due_at = $2, callback_owner = $1
+         WHERE id = (SELECT max(id) FROM list_item) RETURNING *
+        """,
+        user,
+        NOON - MINUTE,
+    )
+    await dialed.join(1)
+    [other] = await dialed.rung()
+    assert (await dialed.item(other.number))["id"] != row["id"], "nobody else is given it"
+    await dialed.join(0)
+    await dialed.turn()
+    await until(lambda: (dialed.here.work() or {}).get("item") == row["id"])
+    await until(lambda: dialed.here.work()["phase"] == "dialing")
+
+
+async def test_preview_shows_the_person_and_dials_by_itself_after_a_while(fresh_db):
+    async with dialing(fresh_db, "preview", preview_seconds=3) as dialed:
+        await dialed.join(0)
+        await until(lambda: dialed.floor.agent(dialed.here.team[0].id).state == READY)
+        await dialed.turn()
+        await dialed.turn()
+        work = dialed.here.work()
+        assert work["phase"] == "contact" and work["dial_at"]
+        assert dialed.here.rung == []
+        await until(lambda: dialed.here.rung)
+        assert dialed.here.work()["phase"] == "dialing"
+
+
+# -- The supervisor --------------------------------------------------------------------------------------
+
+
+async def test_slowly_is_one_call_for_each_free_agent(fresh_db):
+    async with dialing(fresh_db, "ratio", ratio=4, list_of=20) as dialed:
+        await dialed.drives.set_pace(None, dialed.here.campaign.id, "slow")
+        await dialed.join(0)
+        await dialed.rung()
+        await dialed.settle()
+        assert len(dialed.here.rung) == 1
+        await dialed.drives.set_pace(None, dialed.here.campaign.id, "full")
+        assert len(await dialed.rung(4)) == 4
+
+
+async def test_the_live_view_says_what_is_in_the_air_and_why(dialed):
+    await dialed.join(0)
+    await dialed.rung()
+    [view] = dialed.drives.views()
+    assert view["air"]["ringing"] == 1 and view["agents"]["idle"] == 1
+    assert view["why"]["code"] and view["mode"] == "progressive"
+
+
+async def test_who_does_not_belong_or_a_campaign_by_hand_is_refused(dialed):
+    await dialed.set_mode("manual")
+    with pytest.raises(Refused, match="by hand"):
+        await dialed.join(0)
+
+
+async def test_wrap_up_ends_only_when_form_and_outcome_are_there(dialed):
+    await dialed.join(0)
+    leg = await dialed.talking()
+    leg.gone()
+    await dialed.here.phase("after")
+    assert dialed.floor.agent(dialed.here.team[0].id).state == WRAP_UP
