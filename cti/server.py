@@ -65,7 +65,7 @@ async def running(settings: Settings) -> AsyncIterator[Floor]:
         floor.db = pool
         phones = await stack.enter_async_context(telephones(settings, floor))
         stack.push_async_callback(floor.close)
-        await stack.enter_async_context(campaigns(settings, floor, pool))
+        drives = await stack.enter_async_context(campaigns(settings, floor, pool))
 
         copying = asyncio.create_task(mirror.run(floor, redis_url))
         stack.push_async_callback(_cancel, copying)
@@ -73,7 +73,7 @@ async def running(settings: Settings) -> AsyncIterator[Floor]:
         tls = certificate(settings)
         if tls:
             await stack.enter_async_context(toolbars(settings, floor, pool, "cti_tls_port", tls))
-        app = webui.app.build(settings, pool, floor, phones.transport, history)
+        app = webui.app.build(settings, pool, floor, phones.transport, history, drives=drives)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

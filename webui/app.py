@@ -83,6 +83,7 @@ def build(
     sip_transport: Any,
     history: Any,
     *,
+    drives: Any = None,
     perform: Callable[..., Awaitable[dict]] | None = None,
 ) -> web.Application:
     """The application, ready for a runner.
@@ -93,7 +94,7 @@ def build(
         middlewares=[explained, auth.logged_in, auth.own_wish], client_max_size=FORM_BYTES_MAX
     )
     app[page.SETTINGS], app[page.DB], app[page.FLOOR] = settings, db, floor
-    app[page.HISTORY], app[page.SIP] = history, sip_transport
+    app[page.HISTORY], app[page.SIP], app[page.DRIVES] = history, sip_transport, drives
     app[page.PERFORM] = perform or importlib.import_module("cti.commands").perform
     app[FIGURES] = figures(floor, history)
     app[page.SOCKETS], app[page.TOKEN] = {}, auth.token_of_programs(settings)

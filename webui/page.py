@@ -30,6 +30,7 @@ SETTINGS = web.AppKey("settings", Settings)
 DB = web.AppKey("db", Db)
 FLOOR = web.AppKey("floor", Floor)
 HISTORY: web.AppKey[Any] = web.AppKey("history")
+DRIVES: web.AppKey[Any] = web.AppKey("drives")
 SIP: web.AppKey[Any] = web.AppKey("sip")
 SOCKETS: web.AppKey[dict[str, set[web.WebSocketResponse]]] = web.AppKey("sockets")  # by session
 TOKEN: web.AppKey[str] = web.AppKey("token")  # of programs: /metrics and /api
