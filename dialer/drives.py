@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from crm import audit, callbacks, campaigns
+from crm.campaigns import Campaign
 from crm.db import AWAY, Db
 from crm.refused import Refused
 from crm.users import User, require
@@ -41,6 +42,7 @@ class Drives:
     def join(self) -> None:
         self.floor.verbs |= self.verbs
         self.floor.parts["dialing"] = self.view_of
+        self.floor.parts["dialing_choices"] = self.choices_of
         self.floor.serving = self.serving
         self.floor.watch(self._changed)
 
@@ -110,6 +112,20 @@ class Drives:
             "running": drive is not None and not drive.stopped,
         }
 
+    def choices_of(self, desk: Desk) -> list[dict[str, Any]]:
+        """The campaigns that dial by themselves now and that this agent may work in."""
+        return [
+            {"id": drive.campaign.id, "name": drive.campaign.name, "mode": drive.dialing.mode}
+            for drive in self.drives.values()
+            if not drive.stopped and campaigns.belongs(drive.campaign, desk.user)
+        ]
+
+    def _told_of(self, campaign: Campaign) -> None:
+        """A campaign began, changed or stopped: its agents see it."""
+        for desk in self.floor.desks.values():
+            if campaigns.belongs(campaign, desk.user):
+                desk.show("DialingChanged", dialing=self.view_of(desk))
+
     def members(self, campaign_id: int) -> dict[int, Joined]:
         return {user: joined for user, joined in self.joined.items() if joined.campaign_id == campaign_id}
 
@@ -153,14 +169,17 @@ class Drives:
                 drive = Drive(self.floor, self.db, self.gate, self.one, campaign, members)
                 self.drives[campaign_id] = drive
                 self.floor.assign()
+                self._told_of(campaign)
             elif drive.campaign.updated != campaign.updated:
                 drive.change(campaign)
+                self._told_of(campaign)
             if drive.stopped:
                 drive.go()
         for campaign_id, drive in list(self.drives.items()):
             if campaign_id not in active:
                 if not drive.stopped:
                     drive.stop()
+                    self._told_of(drive.campaign)
                     await drive.give_back()
                 if not drive.calls:
                     del self.drives[campaign_id]
