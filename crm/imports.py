@@ -259,9 +259,14 @@ class Imports:
         finally:
             arriving.unlink(missing_ok=True)
 
+    def inbox_usable(self) -> bool:
+        """May this program read and write the folder for bulk imports? One that is missing may be made (UAU-02)."""
+        rights = os.R_OK | os.W_OK | os.X_OK
+        return not self.inbox.exists() or (self.inbox.is_dir() and os.access(self.inbox, rights))
+
     def waiting_files(self) -> list[str]:
         """Names of the files in the folder for bulk imports, newest first (UAU-03)."""
-        if not self.inbox.is_dir():
+        if not self.inbox.is_dir() or not self.inbox_usable():
             return []
         files = [path for path in self.inbox.iterdir() if path.is_file() and not path.name.startswith(".")]
         return [path.name for path in sorted(files, key=lambda path: -path.stat().st_mtime)][:200]

@@ -238,6 +238,63 @@ async def test_what_is_wrong_is_said_at_its_field_and_nothing_typed_is_lost(site
     assert await campaigns.by_id(site.db, 1) == before
 
 
+async def test_the_first_step_keeps_what_the_manual_asks_for(site):
+    """UAU-06 … UAU-14: each field under its name, kept and shown again."""
+    page = (await site.boss.get("/campaigns/new"))[1]
+    for label in (
+        "Campaign type", "Telemarketing", "Target-audience source", "Campaign name", "Objective", "Message",
+        "External code", "has validity and operating hours to define", "has external validation procedures",
+        "Link person to the campaign",
+    ):  # fmt: skip
+        assert label in page, label
+    assert 'name="message"' in page and 'maxlength="140"' in page
+    typed = FIRST | {
+        "objective": "Renovar antes", "message": "m" * 140, "external_code": "ERP-7", "validates": "1",
+        "link_person": "1",
+    }  # fmt: skip
+    assert (await site.boss.post("/campaigns/new", typed))[0] == 303
+    made = await campaigns.by_id(site.db, 1)
+    assert (made.objective, made.message, made.external_code) == ("Renovar antes", "m" * 140, "ERP-7")
+    assert made.validates and made.link_person
+    page = (await site.boss.get("/campaigns/1/identification"))[1]
+    assert "m" * 140 in page and 'value="ERP-7"' in page
+    for switch in ("validates", "link_person"):
+        assert re.search(rf'name="{switch}"[^>]*checked', page)
+
+
+@pytest.mark.parametrize(
+    "source, field", [("filter", "filter_id"), ("layout", "import_layout_id"), ("leads", None)]
+)
+async def test_each_source_of_the_audience_has_its_own_parameters(site, source, field):
+    made = {
+        "filter_id": (await everybody(site.db)).id,
+        "import_layout_id": await site.db.fetchval(
+            "INSERT INTO import_layout (name, columns) VALUES ('ERP', '[]') RETURNING id"
+        ),
+    }
+    await begun(site, source=source, **({field: str(made[field])} if field else {}))
+    campaign = await campaigns.by_id(site.db, 1)
+    assert campaign.source == source
+    assert {name: getattr(campaign, name) for name in made} == {
+        name: made[name] if name == field else None for name in made
+    }
+    page = (await site.boss.get("/campaigns/1/identification"))[1]
+    assert re.search(rf'name="source" value="{source}"[^>]*checked', page)
+    if field:
+        assert re.search(rf'<option value="{made[field]}"[^>]*selected', page)
+    else:
+        assert "POST /api/campaigns/1/leads" in page
+
+
+async def test_each_campaign_leads_to_generating_and_rebuilding_its_list(site, running):
+    page = (await site.boss.get("/campaigns?text=winback"))[1]
+    assert f'href="/campaigns/{running.id}/list">Generate/Rebuild<' in page
+    page = (await site.boss.get(f"/campaigns/{running.id}/list"))[1]
+    assert "Prepare and record the list: Winback" in page
+    for button in ("Show list", "List history", "Add new items", "Rebuild the full list", "Record list"):
+        assert button in page
+
+
 async def test_a_name_that_another_campaign_has_is_refused(site, running):
     status, page, _where = await site.boss.post("/campaigns/new", FIRST | {"name": "Winback"})
     assert status == 422 and "Another one has this already." in page and 'value="Winback"' in page

@@ -198,6 +198,17 @@ async def test_a_file_of_the_folder_is_taken_and_stays_there(site):
     assert status == 422 and "There is no file ../../api.token" in page
 
 
+async def test_a_folder_for_imports_that_cannot_be_used_is_named(site):
+    inbox = site.app[IMPORTS].inbox
+    page = (await site.boss.get("/imports"))[1]
+    assert str(inbox) in page and "import_folder" in page and "cannot be used" not in page
+    inbox.parent.mkdir(parents=True, exist_ok=True)
+    inbox.write_text("no folder")
+    page = (await site.boss.get("/imports"))[1]
+    assert f"The folder for bulk imports cannot be used: {inbox}" in page
+    assert (await site.boss.post("/imports/folder", {"name": "mailing.csv"}))[0] == 422
+
+
 async def test_the_list_shows_what_became_of_each_file(site):
     where = await previewed(site, name="C:\\lists\\<b>people.csv")
     page = (await site.boss.get("/imports"))[1]

@@ -121,6 +121,7 @@ async def listed(request: web.Request, campaign_id: int | None, refused: str = "
         imports=await imports.recent(request.app[DB], SHOWN_MAX),
         waiting=await asyncio.to_thread(jobs.waiting_files),
         inbox=str(jobs.inbox),
+        usable=await asyncio.to_thread(jobs.inbox_usable),
         campaigns=await open_campaigns(request),
         campaign_id=campaign_id or "",
         layouts=await import_layouts.all(request.app[DB]),
