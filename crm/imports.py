@@ -260,7 +260,7 @@ class Imports:
             arriving.unlink(missing_ok=True)
 
     def inbox_usable(self) -> bool:
-        """May this program read and write the folder for bulk imports? One that is missing may be made (UAU-02)."""
+        """May this program read and write the folder for bulk imports? A missing one may be made (UAU-02)."""
         rights = os.R_OK | os.W_OK | os.X_OK
         return not self.inbox.exists() or (self.inbox.is_dir() and os.access(self.inbox, rights))
 
