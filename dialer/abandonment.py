@@ -43,7 +43,7 @@ class Tally:
 FIRST_RISK = 0.05
 RISK_LEAST, RISK_MOST = 0.002, 0.6
 GAIN = 0.02  # per live person expected
-MARGIN = 0.97  # of the limit is aimed at, and more to spend a credit: at most …
+MARGIN = 0.98  # of the limit is aimed at, and more to spend a credit: at most …
 AIM_MOST = 2.5  # … so many times the limit
 PAY_BACK_LEAST = 1.0  # live people
 
@@ -59,7 +59,7 @@ class Steering:
 
     def allow(self, limit: float, credit: float, expected: float) -> None:
         """`credit`: people that may be abandoned at once (below 0: a debt); `expected`: people to come."""
-        self.aim = min(AIM_MOST * limit, max(0.0, limit * MARGIN + credit / max(expected, PAY_BACK_LEAST)))
+        self.aim = min(AIM_MOST * limit, max(0.0, limit + credit / max(expected, PAY_BACK_LEAST)))
 
     def dialed(self, risk: float, live: float, limit: float) -> None:
         """A call was dialed at this risk; `live` people are expected of it."""

@@ -16,7 +16,7 @@ Vector = NDArray[np.float64]
 
 MEMORIES = (30.0, 90.0, 300.0, 1200.0, 7200.0)  # seconds
 RECENT = 2  # of them, shown as the trend
-SWITCH = 0.002  # chance per second of looking that another memory becomes the right one
+SWITCH = 0.0003  # chance per second of looking that another memory becomes the right one
 PRIOR_TRIED = 8.0  # what is believed beforehand counts as so many dials, and no filter knows less than …
 LEAST_TRIED = 3.0
 SLOTS = 64  # seconds of ringing told apart

@@ -6,6 +6,7 @@ person by then; the people less the agents tell the chance that one more call wo
 dials while that stays below the risk the abandonment limit allows.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dialer.abandonment import Steering, Tally
+from dialer.abandonment import MARGIN, Steering, Tally
 from dialer.answer_rate import SLOTS, AnswerRate, Durations, gamma_slots, unanswered_slots
 from dialer.life_table import LifeTable
 from dialer.shortfall import Shortfall
@@ -151,6 +152,7 @@ class Pacing:
         self.live_of_offers, self.offers_known = 1.0, 0.0
         self.pending: dict[int, float] = {}  # agent → how live the call was taken to be
         self.steering = Steering()
+        self.risks: deque[float] = deque()  # of the calls answered for and not yet dialed
         self.arrival = np.diff(self.offered_after.reached())
         self.learned_at = -LEARN_SECONDS_QUIET
         self.ended = 0  # calls, talks and wraps since
@@ -166,6 +168,8 @@ class Pacing:
             if t >= self.second + 1.0:
                 self.pass_seconds(t)
             self.dialed_in[0] += 1
+            if self.risks:
+                self.steering.dialed(self.risks.popleft(), self.rate.level, self.limit)
         elif kind == EV_FAIL or kind == EV_NOANSWER:
             self.rung_dead.saw(b)
             self.ended += 1
@@ -302,10 +306,8 @@ class Pacing:
         self.steer(t, agents)
         level = self.rate.level
         shortfall = self.shortfall(t, seen, agents, level)
-        risks = shortfall.dials(self.steering.risk, level * self.arrived, most)
-        for risk in risks:
-            self.steering.dialed(risk, level, self.limit)
-        return len(risks)
+        self.risks = deque(shortfall.dials(self.steering.risk, level * self.arrived, most))
+        return len(self.risks)
 
     @property
     def credit(self) -> float:
@@ -316,10 +318,9 @@ class Pacing:
         """Spreads what the budget allows over the people still expected."""
         passed = t - self.began
         per_second = (self.tally.live + 5.0) / (passed + 5.0 * 200.0 / agents)
-        left = (
-            PAY_BACK_SECONDS if self.lasts is None else min(PAY_BACK_SECONDS, max(0.0, self.lasts - passed))
-        )
-        self.steering.allow(self.limit, self.credit, max(20.0, per_second * left))
+        left = PAY_BACK_SECONDS if self.lasts is None else max(0.0, self.lasts - passed)
+        aim = MARGIN * self.limit
+        self.steering.allow(aim, aim * self.tally.live - self.tally.abandoned, max(20.0, per_second * left))
 
     def shortfall(self, t: float, seen: Seen, agents: int, level: float) -> Shortfall:
         """Every call and busy agent with its chance of being, by each horizon, a person or not free."""

@@ -41,7 +41,7 @@ class Shortfall:
         risks: list[float] = []
         product, factor = self.product, 1 + joins[:, None] * self.points
         while len(risks) < most:
-            found = 1 - float((product @ self.weights).real.mean())
+            found = 1 - float(np.minimum.accumulate((product @ self.weights).real[::-1]).mean())
             if found > risk:
                 break
             risks.append(max(0.0, found))
@@ -53,14 +53,18 @@ class Shortfall:
         chances = joins.tolist()
 
         def at(number: int) -> float:
-            total = 0.0
-            for m, v, k, q in zip(mean, variance, third, chances, strict=True):
-                total += tail(
-                    self.agents - 0.5,
-                    m + number * q,
-                    v + number * q * (1 - q),
-                    k + number * q * (1 - q) * (1 - 2 * q),
+            total = worst = 0.0
+            for m, v, k, q in reversed(list(zip(mean, variance, third, chances, strict=True))):
+                worst = max(
+                    worst,
+                    tail(
+                        self.agents - 0.5,
+                        m + number * q,
+                        v + number * q * (1 - q),
+                        k + number * q * (1 - q) * (1 - 2 * q),
+                    ),
                 )
+                total += worst
             return total / len(mean)
 
         risks: list[float] = []
