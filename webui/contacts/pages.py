@@ -18,7 +18,7 @@ from crm.users import can
 from webui.address import Address
 from webui.auth import require
 from webui.calls import result_words
-from webui.i18n import N_
+from webui.campaigns.said import SITUATIONS
 from webui.page import DB, SETTINGS, document, render, words
 from webui.sent import errors, several, typed
 
@@ -28,26 +28,6 @@ GIVEN = ("name", "company", "document", "email", "notes")
 PERSON = ("id", "name", "type", "phones", "email")
 BLANK_PEOPLE = 2
 TICKETS_MAX = 5
-
-SITUATIONS = {
-    "dialing": N_("dialing"),
-    "completed": N_("completed"),
-    "voicemail": N_("voicemail"),
-    "busy": N_("busy"),
-    "no_answer": N_("no answer"),
-    "invalid": N_("invalid number"),
-    "congestion": N_("congestion"),
-    "rejected": N_("rejected"),
-    "failed": N_("failed"),
-    "discarded_cti": N_("discarded by the system"),
-    "discarded_customer": N_("the customer hung up"),
-    "cancelled": N_("cancelled"),
-    "blocked": N_("blocked"),
-    "not_dialed": N_("not dialed"),
-    "abandoned": N_("answered, no agent free"),
-    "fax": N_("fax"),
-    "silence": N_("silence"),
-}
 
 routes = web.RouteTableDef()
 

@@ -3,9 +3,7 @@
 from webui.i18n import N_
 
 EVENTS = {
-    "opened": N_("Opened"),
     "edited": N_("Gone on with"),
-    "moved": N_("Moved"),
     "noted": N_("Note"),
     "called": N_("Called again"),
 }

@@ -1,6 +1,6 @@
 // Times: exact ones in the reader's zone, relative when recent, counters that move each second.
 
-const lang = document.documentElement.lang;
+const lang = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang; // 21/11/2026 in both
 const forms = {
   clock: new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit" }),
   day: new Intl.DateTimeFormat(lang, { day: "2-digit", month: "2-digit", year: "numeric" }),
@@ -27,7 +27,7 @@ export function writeTimes(root) {
     const at = Date.parse(time.dateTime);
     const minutes = Math.round((at - serverNow()) / 60000);
     const text = time.dataset.time === "moment" && minutes > -60 && minutes <= 0
-      ? relative.format(minutes, "minute") : forms[time.dataset.time].format(at);
+      ? relative.format(minutes, "minute") : forms[time.dataset.time].format(at).replace(", ", " ");
     if (time.textContent !== text) time.textContent = text;
     time.title = forms.exact.format(at);
   }
