@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from crm.db import connect, migrate, migrations
@@ -53,6 +54,39 @@ async def test_a_changed_migration_and_a_newer_database_are_refused(fresh_db, tm
     (tmp_path / "0001_one.sql").unlink()
     with pytest.raises(Refused, match="newer version"):
         await migrate(fresh_db, tmp_path)
+
+
+async def test_what_somebody_set_in_a_session_is_gone_for_the_next(fresh_database_url):
+    db = await connect(fresh_database_url, connections_max=1)
+    try:
+        usual = await db.fetchval("SHOW work_mem")
+        async with db.acquire() as connection:
+            await connection.execute("SET work_mem = '77MB'; SELECT pg_advisory_lock(7)")
+        assert await db.fetchval("SHOW work_mem") == usual
+        assert await db.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+    finally:
+        await db.close()
+
+
+async def test_one_plain_statement_is_one_round_trip(fresh_database_url):
+    db = await connect(fresh_database_url, connections_max=1)
+    try:
+        sent = []
+        async with db.acquire() as connection:
+            connection.add_query_logger(lambda record: sent.append(record.query))
+            sent.clear()
+        for act in (db.fetch, db.fetchrow, db.fetchval, db.execute):
+            sent.clear()
+            await act("SELECT 1")
+            assert sent == ["SELECT 1"]
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await db.fetchval("SELECT 1 / 0")
+        sent.clear()
+        async with db.acquire() as connection:
+            await connection.fetchval("SELECT 1")
+        assert sent[0] == "SELECT 1" and "RESET ALL" in sent[1]
+    finally:
+        await db.close()
 
 
 async def test_a_database_that_does_not_answer_is_refused_without_its_password():
