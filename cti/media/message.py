@@ -19,7 +19,6 @@ SECONDS_MIN = 0.5
 SECONDS_MAX = 120.0
 RATES = range(8_000, 96_001)
 QUIET_PEAK = 0.02  # of full scale: a microphone that was off
-BAND_HERTZ_MAX = 3_700.0
 BYTES_MAX = round(SECONDS_MAX * 48_000 * 2 * 4)  # stereo of 32 bits at 48000 Hz
 
 Samples = NDArray[np.float64]
@@ -87,8 +86,6 @@ def parse(content: bytes) -> Message:
         raise Unfit(Fault.TOO_SHORT, f"A message lasts at least {SECONDS_MIN:g} seconds.")
     if np.abs(samples).max() < QUIET_PEAK:
         raise Unfit(Fault.QUIET, "Nothing can be heard in this recording.")
-    if encoding == wav.ULAW and rate == SAMPLES_PER_SECOND and channels == 1:
-        return Message(data)  # not a bit is changed
     return Message(pcm_to_ulaw(np.clip(resampled(samples, rate) * 32768, -32768, 32767).astype(np.int16)))
 
 
@@ -102,7 +99,6 @@ def resampled(samples: Samples, rate: int) -> Samples:
     padded = np.zeros(size)
     padded[pad : pad + len(samples)] = samples
     spectrum = np.fft.rfft(padded)
-    spectrum[math.ceil(BAND_HERTZ_MAX * size / rate) :] = 0
     size_out = size * SAMPLES_PER_SECOND // rate
     out = np.fft.irfft(spectrum[: size_out // 2 + 1], size_out) * (size_out / size)
     first = pad * SAMPLES_PER_SECOND // rate

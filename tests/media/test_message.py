@@ -52,7 +52,7 @@ def test_what_a_telephone_cannot_carry_is_not_folded_into_it():
     assert spectrum[1500 - 40 : 1500 + 40].max() < spectrum.max() / 100
 
 
-def test_a_file_that_is_right_already_is_not_changed(tmp_path):
+def test_a_file_that_is_right_already_stays_as_it_is(tmp_path):
     voice = tone(440, 1, "PCMU")
     (tmp_path / "right.wav").write_bytes(wav.header(1, len(voice)) + voice)
     message = read_message(tmp_path / "right.wav")
