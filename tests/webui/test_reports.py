@@ -68,6 +68,7 @@ def test_without_any_filter_each_item_counts_once():
         ("r4", "customer=Silva", "customer", ""),
         ("r7", "query_type=item", "query_type", "item"),
         ("r7", "query_type=weather", "query_type", "situation"),
+        ("r6", "query_type=item", "query_type", "situation"),
     ],
 )
 def test_each_report_reads_its_own_filters_from_the_address(report, query, field, value):
@@ -257,7 +258,7 @@ async def test_a_number_leads_to_the_attempts_it_counts(site, report, query):
     reader = await site.reader(Role.SUPERVISOR)
     page = (await reader.get(f"/reports/{report}{query}"))[1]
     links = re.findall(r'<a class="behind" href="([^"]+)">(\d+)</a>', page)
-    assert len(links) > 3
+    assert links
     for link, number in dict(links).items():
         status, behind = await reader.get(link.replace("&amp;", "&"))
         body = behind[behind.index("<tbody>") : behind.index("</tbody>")]

@@ -51,7 +51,7 @@ def asked(report: Report, address: Address, today: datetime.date) -> Asked:
             if "situations" in own
             else (),
             customer=address.text("customer")[:CUSTOMER_LENGTH_MAX] if "customer" in own else "",
-            query_type=query_type if query_type in QUERY_TYPES else QUERY_TYPES[1],
+            query_type=query_type if "query_type" in own and query_type in QUERY_TYPES else QUERY_TYPES[1],
         ),
         errors,
     )
