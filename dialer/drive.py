@@ -95,7 +95,7 @@ class Drive:
 
     def _set(self, dialing: Dialing) -> None:
         self.dialing = dialing
-        self.thresholds = Thresholds(**dialing.thresholds)
+        self.thresholds = Thresholds.read(dialing.thresholds)
 
     def _new_pacing(self) -> Pacing:
         dialing = self.dialing

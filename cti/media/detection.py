@@ -13,6 +13,7 @@ a person hung up on is an abandoned call.
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Self
@@ -100,7 +101,7 @@ class Thresholds:
                 raise ValueError(f"{name} is {getattr(self, name)}; it can be {low} to {high}")
 
     @classmethod
-    def read(cls, given: dict[str, object]) -> Self:
+    def read(cls, given: Mapping[str, object]) -> Self:
         """From settings: unknown names are left out, values may be text. Raises ValueError."""
         known = {field.name for field in fields(cls)}
         return cls(**{name: int(str(value)) for name, value in given.items() if name in known})
