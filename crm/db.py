@@ -32,7 +32,7 @@ AWAY = (
 
 
 class Connection(asyncpg.Connection):
-    """Reset before the next user has it, unless the last one sent one plain statement: half the round trips."""
+    """Reset before the next user has it, unless the last one sent a plain statement: half the round trips."""
 
     __slots__ = ("_is_clean",)
 

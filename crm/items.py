@@ -131,7 +131,7 @@ COLUMNS = """
 """
 
 
-def read(row: asyncpg.Record) -> Item:
+def read(row: asyncpg.Record | Mapping[str, Any]) -> Item:
     result = Result(row["result"]) if row["result"] else None
     return Item(**{**row, "state": State(row["state"]), "result": result})
 
@@ -197,7 +197,7 @@ CLAIM = f"""
             SELECT id FROM (
                 SELECT id FROM list_item
                  WHERE campaign_id = $1 AND state IN (1, 3) AND held_by IS NULL AND callback_owner IS NULL
-                   AND due_at <= $3
+                   AND due_at <= $3 AND EXISTS (SELECT FROM free)
                  ORDER BY callback_owner, due_at, priority, id LIMIT 1 FOR UPDATE SKIP LOCKED) AS free_first
             UNION ALL
             SELECT id FROM (
@@ -222,7 +222,9 @@ CLAIM = f"""
     UPDATE list_item AS item
        SET held_by = $2, held_until = $4, held_since = coalesce(item.held_since, $3)
       FROM pick WHERE item.id = pick.id
-    RETURNING {COLUMNS}
+    RETURNING {COLUMNS},
+              ARRAY (SELECT number FROM campaign_phones($1, item.contact_id)
+                      WHERE NOT (blocked OR wrong)) AS callable
 """
 
 
@@ -240,10 +242,10 @@ async def claim_next(
     reaches at this hour waits until the first of them opens. Refused when the campaign is not open to him.
     """
     for _ in range(PASSED_OVER_MAX):
-        item = await claim(db, campaign, user, now, lease_seconds)
-        if item is None:
+        claimed = await claim(db, campaign, user, now, lease_seconds)
+        if claimed is None:
             return None
-        numbers = [each.number for each in await phones(db, campaign.id, item.contact_id) if each.callable]
+        item, numbers = claimed
         opens = all_closed(numbers, closed or {}) if campaign.respect_destination_window else None
         if opens is not None and closed:
             await defer(db, item, opens, closed)
@@ -256,8 +258,11 @@ async def claim_next(
 
 async def claim(
     db: Db, campaign: Campaign, user: User, now: datetime.datetime, lease_seconds: float
-) -> Item | None:
-    """A campaign changed since it was read is read again, and a lease that has ended is taken back."""
+) -> tuple[Item, list[str]] | None:
+    """With the numbers that may be called.
+
+    A campaign changed since it was read is read again, and a lease that has ended is taken back.
+    """
     until = now + datetime.timedelta(seconds=lease_seconds)
     swept = False
     while True:
@@ -270,7 +275,9 @@ async def claim(
             await only_here(db, campaign.id, user, now)
             continue
         if row is not None:
-            return read(row)
+            facts = dict(row)
+            numbers = facts.pop("callable")
+            return read(facts), numbers
         fresh = await campaigns.found(db, campaign.id)
         if fresh.updated != campaign.updated or fresh.status != campaign.status:
             campaign = fresh
