@@ -40,7 +40,7 @@ async def made_up(db, team, made, seed, n=200, days=40):
             await ensure_month(db, at)
         by_dialer, situation = choice.random() < 0.7, choice.choice(SITUATIONS)
         lifted = situation in ("completed", "voicemail", "fax", "silence", "abandoned", "discarded_customer")
-        answered = at + SECOND * choice.randint(1, 30) if lifted or choice.random() < 0.1 else None
+        answered = at + SECOND * choice.randint(1, 30) if lifted or choice.random() < 0.4 else None
         connected = None
         if by_dialer and answered and situation in ("completed", "voicemail", "dialing"):
             connected = answered + SECOND * choice.randint(0, 2) if choice.random() < 0.8 else None
@@ -51,8 +51,8 @@ async def made_up(db, team, made, seed, n=200, days=40):
         await db.execute(
             """
             INSERT INTO attempt (campaign_id, generation, item_id, contact_id, user_id, attempt_number,
-                                 number, started, answered, ended, situation, talk_seconds, handle_seconds, dialed,
-                                 by_dialer, trunk_id, connected, agent_idle_seconds, detection, call_id)
+                                 number, started, answered, ended, situation, talk_seconds, handle_seconds,
+                                 dialed, by_dialer, trunk_id, connected, agent_idle_seconds, detection, call_id)
             VALUES ($1, 1, $2, $3, $4, 1, '+5511900000000', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
                     $16, gen_random_uuid())
             """,
