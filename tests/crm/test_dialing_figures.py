@@ -52,7 +52,8 @@ async def made_up(db, team, made, seed, n=200, days=40):
             """
             INSERT INTO attempt (campaign_id, generation, item_id, contact_id, user_id, attempt_number,
                                  number, started, answered, ended, situation, talk_seconds, handle_seconds,
-                                 dialed, by_dialer, trunk_id, connected, agent_idle_seconds, detection, call_id)
+                                 dialed, by_dialer, trunk_id, connected, agent_idle_seconds, detection,
+                                 call_id)
             VALUES ($1, 1, $2, $3, $4, 1, '+5511900000000', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
                     $16, gen_random_uuid())
             """,
