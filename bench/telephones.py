@@ -27,11 +27,11 @@ MEDIA_PORT = re.compile(rb"^m=audio (\d+) ", re.MULTILINE)
 TAG = re.compile(r";\s*tag=([^;>\s]+)")
 
 
-def udp() -> socket.socket:
+def udp(port: int = 0) -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     made.setblocking(False)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
-    made.bind(("127.0.0.1", 0))
+    made.bind(("127.0.0.1", port))
     return made
 
 

@@ -92,6 +92,7 @@ class OneToOne:
                     "id": campaign.id,
                     "name": campaign.name,
                     "objective": campaign.objective,
+                    "mode": campaign.dialing.mode,
                     "open": campaigns.is_open(campaign, now),
                     "overdue": await callbacks.overdue_count(self.db, desk.user, now, campaign.id),
                 }
