@@ -56,6 +56,8 @@ NOUNS = (
     "custom_fields",
     "reports",
     "queues",
+    "trunks",
+    "routes",
     "layouts",
     "users",
     "audit",

@@ -89,6 +89,8 @@ PLACES = (
         "settings",
         within=(
             Place("/queues", N_("Queues"), "queue", "administer"),
+            Place("/trunks", N_("Trunks"), "signal", "administer"),
+            Place("/routes", N_("Routes"), "outbound", "administer"),
             Place("/layouts", N_("Layouts"), "edit", "administer"),
             Place("/custom_fields", N_("Custom fields"), "form", "administer"),
             Place("/users", N_("Users"), "users", "administer"),

@@ -2,6 +2,7 @@
 
 import copy
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 from crm.centre import Centre
 
@@ -50,6 +51,7 @@ class FakeWall:
         self.centre = centre or Centre()
         self.picture: dict = {"queues": [], "agents": [], "waiting": []}
         self.watchers: set = set()
+        self.phones = SimpleNamespace(trunk_calls=lambda id: 0, engine=SimpleNamespace(detects=True))
         self.pictures_taken = 0
         self.reloads = 0
 
