@@ -347,7 +347,7 @@ def in_words(
     if filter.from_load:
         said_now.append(_("since the first load"))
     if "reference" in report.filters:
-        said_now.append(_("by the date of: %s") % names["reference"][filter.reference])
+        said_now.append(_("Reference: %s") % names["reference"][filter.reference])
     if filter.agent is not None:
         said_now.append(_("Agent %s") % names["agent"].get(str(filter.agent), str(filter.agent)))
     if "last" in report.filters:

@@ -138,12 +138,12 @@ RESULTS = {
     "": N_("No result"),
 }
 REFERENCES = {
-    "call": N_("Call"),
-    "ticket": N_("Ticket"),
-    "callback": N_("Callback"),
-    "ticket_update": N_("Ticket update"),
-    "ticket_conclusion": N_("Ticket conclusion"),
-    "all": N_("All of them"),
+    "ticket": N_("Ticket date"),
+    "call": N_("Call date"),
+    "callback": N_("Callback date"),
+    "ticket_update": N_("Ticket update date"),
+    "ticket_conclusion": N_("Ticket conclusion date"),
+    "all": N_("All these dates"),
 }
 QUERY_TYPES = {
     "situation": N_("By attempt situation"),
