@@ -492,7 +492,12 @@ async def open_tickets(connection: asyncpg.Connection, campaign_id: int, ticket_
             RETURNING id, item_id, opened, opened_by, closed, status_id
         ), told AS (
             INSERT INTO ticket_event (ticket_id, at, user_id, kind, status_id)
-            SELECT id, opened, opened_by, 'opened', status_id FROM opened
+            SELECT id, opened, opened_by, 'opened',
+                   (SELECT id FROM ticket_status WHERE type_id = $2 ORDER BY position, id LIMIT 1)
+              FROM opened
+            UNION ALL
+            SELECT id, coalesce(closed, opened + interval '1 minute'), opened_by, 'moved', status_id
+              FROM opened
         ), named AS (
             UPDATE list_item SET ticket_id = opened.id FROM opened WHERE list_item.id = opened.item_id
         )

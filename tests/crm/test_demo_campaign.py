@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from config import Settings
-from crm import actions, demo, demo_campaign, scripts
+from crm import actions, demo, demo_campaign, scripts, tickets
 from crm.item_states import State
+from crm.tickets import TicketFilter
 
 NOW = datetime.datetime(2026, 11, 20, 19, 30, tzinfo=datetime.UTC)
 
@@ -58,6 +59,9 @@ async def test_whoever_was_spoken_to_has_a_ticket_with_a_protocol_of_its_day(fre
     assert spoken > 50
     assert await fresh_db.fetchval("SELECT count(*) FROM ticket") == spoken
     assert await fresh_db.fetchval("SELECT count(*) FROM list_item WHERE ticket_id IS NOT NULL") == spoken
+    for ticket in await tickets.search(fresh_db, TicketFilter(), 20):
+        first, *_, last = await tickets.history(fresh_db, ticket.id)
+        assert (first.kind, first.status) == ("opened", "Aberto") and last.status == ticket.status
     assert (
         await fresh_db.fetchval(
             """

@@ -26,13 +26,29 @@ PATHS = (
     "/wallboard", "/wallboard?full=1", "/tabulations", "/tabulations?duration=long&queue=sales", "/exports",
     "/recordings", "/contacts", "/contacts?text=mariana", "/contacts/1", "/contacts/1/edit", "/contacts/new",
     "/queues", "/queues/1", "/queues/new", "/layouts", "/layouts/1", "/layouts/new", "/layouts/1/simulate",
-    "/layouts/categories", "/users", "/users/1", "/users/new", "/audit",
+    "/layouts/categories", "/users", "/users/1", "/users/new", "/audit", "/profile",
+    "/campaigns", "/campaigns/new", "/campaigns/1", "/campaigns/1/items", "/campaigns/1/items/1",
+    "/campaigns/1/list", "/campaigns/1/callbacks", "/campaigns/1/identification", "/campaigns/1/period",
+    "/campaigns/1/settings", "/campaigns/1/conclusion", "/campaigns/callbacks", "/campaigns/in-use",
+    "/imports", "/filters", "/filters/new", "/filters/1", "/scripts", "/scripts/new", "/scripts/1",
+    "/scripts/1/preview", "/blocklist", "/tickets", "/tickets/new", "/tickets/1", "/tickets/types",
+    "/custom_fields", "/reports", "/reports/r1", "/reports/r3", "/reports/r8", "/reports/schedules",
+    "/nothing-here",
 )  # fmt: skip
+AGENT_PATHS = (
+    "/work",
+    "/work/1",
+    "/work/operation",
+    "/work/statistics",
+    "/tickets",
+    "/campaigns",
+    "/profile",
+)
 SIZES = {"laptop": (1366, 768), "phone": (390, 844)}
 NAMELESS = """() => [...document.querySelectorAll("input, select, textarea, button, a[href], summary")]
     .filter((e) => e.type !== "hidden" && e.checkVisibility())
     .filter((e) => !(e.innerText?.trim() || e.labels?.length || e.getAttribute("aria-label")
-        || e.getAttribute("aria-labelledby")))
+        || e.getAttribute("aria-labelledby") || e.title))
     .map((e) => e.outerHTML.slice(0, 120))"""
 TWICE = """() => { const ids = [...document.querySelectorAll("[id]")].map((e) => e.id);
     return ids.filter((id, at) => ids.indexOf(id) !== at) }"""
@@ -62,6 +78,7 @@ async def site(database_url, tmp_path_factory):
         admin = await users.by_login(db, "admin")
         site.admin = await site.reader_of(await users.update(db, None, admin.id, may_hear_recordings=True))
         site.supervisor = await site.reader_of(await users.by_login(db, "supervisor"))
+        site.agent = await site.reader_of(await users.by_login(db, "agent1"))
         yield site
     await db.close()
 
@@ -85,13 +102,23 @@ async def open_page(chromium, site):
     yield open
     for context in contexts:
         await context.close()
-    assert [said for said in complaints if "WebSocket" not in said] == []
+    expected = ("WebSocket", "status of 404", "status of 403")  # what a denied or missing page says
+    assert [said for said in complaints if not any(word in said for word in expected)] == []
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_page_fits_its_screen_and_everything_in_it_has_a_name(open_page, site, path, size):
-    page = await open_page(site.admin, path, SIZES[size])
+    await fits(await open_page(site.admin, path, SIZES[size]))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("path", AGENT_PATHS)
+async def test_an_agents_page_fits_its_screen_and_everything_in_it_has_a_name(open_page, site, path, size):
+    await fits(await open_page(site.agent, path, SIZES[size]))
+
+
+async def fits(page):
     assert await page.locator("h1").count() == 1
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "scrolls sideways"
     assert await page.evaluate(NAMELESS) == []
@@ -233,3 +260,31 @@ async def test_the_filters_work_by_keyboard_alone(open_page, site):
     await page.locator("#f-number").focus()
     await page.keyboard.press("Enter")
     await page.wait_for_url("**queue=*")
+
+
+async def test_a_question_mark_lists_the_keys_of_the_page_and_a_slash_goes_to_its_search(open_page, site):
+    page = await open_page(site.supervisor, "/wallboard")
+    await page.keyboard.press("?")
+    await expect(page.locator("dialog[data-keys]")).to_be_visible()
+    await expect(page.locator("[data-keys-here]")).to_contain_text("Tela cheia")
+    await expect(page.locator("[data-keys-search]")).to_be_hidden()
+    await page.keyboard.press("Escape")
+    await expect(page.locator("dialog[data-keys]")).to_be_hidden()
+    await page.goto(site.url + "tickets")
+    await page.keyboard.press("/")
+    await expect(page.locator("#f-text")).to_be_focused()
+    await page.keyboard.type("a?")
+    await expect(page.locator("#f-text")).to_have_value("a?")
+    await expect(page.locator("dialog[data-keys]")).to_be_hidden()
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_navigation_leads_from_section_to_section(open_page, site, size):
+    page = await open_page(site.admin, "/campaigns", SIZES[size])
+    for name in ("Filtros", "Roteiros", "Números bloqueados", "Importações"):
+        await page.locator("nav.section").get_by_role("link", name=name).click()
+        await expect(page.locator("h1")).to_have_text(name)
+        await expect(page.locator(".places [aria-current]")).to_have_text("Campanhas")
+        await expect(page.locator(".section [aria-current]")).to_be_in_viewport()
+    await page.locator(".places").get_by_role("link", name="Administração").click()
+    await expect(page.locator("nav.section a").first).to_have_text("Filas")

@@ -104,7 +104,7 @@ async def test_earlier_calls_are_told_newest_first(site):
     async with site.db.acquire() as connection:
         await calls.write_history(connection, records)
     page = (await site.agent.get(f"/contacts/{contact.id}"))[1]
-    assert 0 < page.find("no answer") < page.find("abandoned")
+    assert 0 < page.find("No answer") < page.find("Abandoned")
 
 
 async def test_who_may_only_look_cannot_change(site):
@@ -222,5 +222,5 @@ async def test_open_tickets_and_attempts_stand_on_the_page(site):
         contact.id,
     )
     page = (await site.agent.get(f"/contacts/{contact.id}"))[1]
-    for words in (f"/tickets/{ticket.id}", ticket.protocol, "quer trocar", "Attempt: no answer", "à tarde"):
+    for words in (f"/tickets/{ticket.id}", ticket.protocol, "quer trocar", "Attempt: No answer", "à tarde"):
         assert words in page
