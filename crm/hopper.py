@@ -152,10 +152,9 @@ def claim(order: str, shared: bool) -> str:
     callbacks = (
         "item.campaign_id = $1 AND item.state IN (1, 3) AND item.held_by IS NULL AND item.due_at <= $3"
     )
-    free = first(f"{callbacks} AND item.callback_owner IS NULL", "item.due_at, item.priority, item.id", "$4")
-    own = first(
-        f"{callbacks} AND item.callback_owner = ready.owner", "item.due_at, item.priority, item.id", "1"
-    )
+    by_index = "item.callback_owner, item.due_at, item.priority, item.id"
+    free = first(f"{callbacks} AND item.callback_owner IS NULL", by_index, "$4")
+    own = first(f"{callbacks} AND item.callback_owner = ready.owner", by_index, "1")
     again = first(
         "item.campaign_id = $1 AND item.state = 2 AND item.held_by IS NULL AND item.attempts = tried"
         " AND item.due_at <= $3",
