@@ -65,7 +65,7 @@ def one_variable(variable: str, text: str) -> dict[str, Any]:
     kind = FIELDS[name].type if name in FIELDS else str
     value: Any = text
     if kind is int and text.strip().removeprefix("-").isascii() and text.strip().removeprefix("-").isdigit():
-        value = int(text)
+        value = int(text.strip())
     elif kind is bool:
         value = SWITCH.get(text.strip().lower(), text)
     return {name: checked(variable, name, value)}

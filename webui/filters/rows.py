@@ -12,7 +12,7 @@ from typing import Any
 
 from multidict import MultiMapping
 
-from crm.filters import SEVERAL, TESTS, TWO, WITHOUT_VALUE, Field, Tree
+from crm.filters import SEVERAL, TESTS, TWO, WITHOUT_VALUE, Field, Sort, Tree
 
 ROWS_MAX = 300
 NEW = "name"  # the field of a condition just added
@@ -102,7 +102,8 @@ def condition_of(sent: MultiMapping[Any], n: int, fields: Mapping[str, Field]) -
     if test not in TESTS[known.sort]:
         test = TESTS[known.sort][0]
     if test in SEVERAL and len(values) == 1:
-        values = [word.strip() for word in re.split(r"[\n;]", values[0]) if word.strip()]
+        between = r"[\n;]" if known.sort is Sort.PHONE else r"\n"  # as the form asks for them
+        values = [word.strip() for word in re.split(between, values[0]) if word.strip()]
     return Row(n, False, field=key, test=test, values=values)
 
 
