@@ -37,7 +37,7 @@ async def address(answer):
 
     app = web.Application()
     app.router.add_post("/ask", handle)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)  # not waiting for those that hang
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
