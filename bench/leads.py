@@ -4,9 +4,12 @@ The claim is `items.claim_next` whole, the person's numbers included, against th
 Fifty agents work a list of ten million, each claiming and finishing twice a second: a hundred claims a
 second are five times what a floor of five hundred agents needs (`claim_p99_ms`). Then they work without a
 pause, which is as many as this machine can do (`claims_per_second`; `claim_busy_p99_ms` is the wait in that
-crowd). `buffers_…` are the pages one claim reads, the most of three kinds of list: with callbacks due, with
-people not worked, and with nothing but tries to be made again; on lists just made, so that size alone makes
-the difference.
+crowd). They share the product's pool of connections. `select_1_p99_ms` is what any question takes on this
+machine at that time; `claim_server_ms` is PostgreSQL's own time for one claim on the large list.
+
+`buffers_…` are the pages one claim reads, the numbers' included, the most of three kinds of list: with
+callbacks due, with people not worked, and with nothing but tries to be made again; on lists just made, so
+that size alone makes the difference: a page more for each index that is a level higher.
 
 Only the people who may be claimed exist as customers; the others behind them are items alone.
 """
@@ -66,12 +69,12 @@ async def measure(small: int, large: int, folder: Path) -> dict[str, float | int
     settings = replace(Settings(), data=folder)
     figures: dict[str, float | int] = {}
     async with embedded.postgres(settings) as url:
-        db = await connect(url, connections_max=AGENTS + 10)
+        db = await connect(url)
         try:
             await migrate(db)
             agents = await centre(db)
-            figures["buffers_10k"] = await buffers(db, agents, small)
-            figures["buffers_10m"] = await buffers(db, agents, large)
+            figures["buffers_10k"], _ = await probes(db, agents, small)
+            figures["buffers_10m"], figures["claim_server_ms"] = await probes(db, agents, large)
             worked = await mixed(db, agents, large)
             figures |= await paced(db, worked, agents)
             figures |= await busy(db, worked, agents)
@@ -151,20 +154,21 @@ async def fill(db: Db, lists: list[tuple[Campaign, str, int]]) -> None:
     note(f"{sum(n for _, _, n in lists)} items in {time.monotonic() - started:.0f} s")
 
 
-async def buffers(db: Db, agents: list[User], size: int) -> int:
-    """Pages of one claim on a list of this size: the median of some, of the kind of list that needs most."""
+async def probes(db: Db, agents: list[User], size: int) -> tuple[int, float]:
+    """Pages and milliseconds of one claim on a list of this size: the medians of the kind with the most."""
     of_kind = []
     made = [(await campaign(db, agents, f"{kind.name} of {size}"), kind) for kind in KINDS]
     share = size // len(KINDS)
     await fill(db, [(each, kind.columns, share) for each, kind in made])
     for each, kind in made:
-        pages = [await probe(db, each, user, kind.claimed_at) for user in agents[:PROBES]]
-        of_kind.append(round(median(pages)))
-        note(f"{kind.name} of {size}: {of_kind[-1]} pages")
+        found = [await probe(db, each, user, kind.claimed_at) for user in agents[:PROBES]]
+        pages, milliseconds = (median(values) for values in zip(*found, strict=True))
+        of_kind.append((round(pages), round(milliseconds, 3)))
+        note(f"{kind.name} of {size}: {pages:.0f} pages, {milliseconds:.3f} ms")
     return max(of_kind)
 
 
-async def probe(db: Db, made: Campaign, user: User, now: datetime.datetime) -> int:
+async def probe(db: Db, made: Campaign, user: User, now: datetime.datetime) -> tuple[int, float]:
     """What PostgreSQL counted; taken back, so that the next one finds the same list."""
     async with db.acquire() as connection:
         transaction = connection.transaction()
@@ -180,9 +184,10 @@ async def probe(db: Db, made: Campaign, user: User, now: datetime.datetime) -> i
             )
         finally:
             await transaction.rollback()
-    root = json.loads(plan)[0]["Plan"]
+    told = json.loads(plan)[0]
+    root = told["Plan"]
     assert root["Actual Rows"] == 1, "nothing was claimed"
-    return root["Shared Hit Blocks"] + root["Shared Read Blocks"]
+    return root["Shared Hit Blocks"] + root["Shared Read Blocks"], told["Execution Time"]
 
 
 # -- Many agents -------------------------------------------------------------------------------------------
