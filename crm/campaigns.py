@@ -56,6 +56,7 @@ class Campaign:
     script_id: int | None
     layout_id: int | None  # the tabulation form
     status: str  # draft, active, paused, ended
+    defines_hours: bool  # off: permanent and open all day
     permanent: bool
     valid_from: datetime.date | None
     valid_until: datetime.date | None  # included
@@ -445,6 +446,7 @@ def identification(entry: Entry) -> dict[str, Any]:
         "source": entry.option("source", SOURCES),
         "filter_id": entry.reference("filter_id"),
         "import_layout_id": entry.reference("import_layout_id"),
+        "defines_hours": entry.switch("defines_hours"),
         "validates": entry.switch("validates"),
         "link_person": entry.switch("link_person"),
     }
@@ -452,7 +454,7 @@ def identification(entry: Entry) -> dict[str, Any]:
         entry.errors.setdefault("external_code", "needs_validation")
     answer["filter_id"] = answer["filter_id"] if answer["source"] == "filter" else None
     answer["import_layout_id"] = answer["import_layout_id"] if answer["source"] == "layout" else None
-    if "defines_hours" in entry.values and not entry.switch("defines_hours"):
+    if not answer["defines_hours"]:
         answer |= {"permanent": True, "valid_from": None, "valid_until": None}
         answer |= {"hours_preset": "24h", "hours": hours.PRESETS["24h"]}
     entry.done()
@@ -473,6 +475,9 @@ def period(entry: Entry) -> dict[str, Any]:
     start, end = answer["valid_from"], answer["valid_until"]
     if start and end and end < start:
         entry.errors["valid_until"] = "out_of_range"
+    answer["defines_hours"] = (
+        entry.switch("defines_hours") or not permanent or answer["hours_preset"] != "24h"
+    )
     answer["hours"] = hours.PRESETS.get(answer["hours_preset"]) or entry.values.get("hours") or {}
     if answer["hours_preset"] == hours.CUSTOM and (wrong := grid_problem(answer["hours"])):
         entry.errors["hours"] = wrong

@@ -192,8 +192,8 @@ async def test_a_name_is_enough_to_begin_and_each_step_is_kept_as_one_goes_on(si
 @pytest.mark.parametrize(
     "go, where",
     [
-        ("back", "/campaigns/1/identification?define=1"),
-        ("identification", "/campaigns/1/identification?define=1"),
+        ("back", "/campaigns/1/identification"),
+        ("identification", "/campaigns/1/identification"),
         ("settings", "/campaigns/1/settings"),
         ("conclusion", "/campaigns/1/conclusion"),
         ("next", "/campaigns/1/settings"),
@@ -302,7 +302,7 @@ async def test_a_name_that_another_campaign_has_is_refused(site, running):
 
 async def test_the_period_says_at_once_what_hours_mean(site):
     await begun(site, defines_hours="1")
-    page = (await site.boss.get("/campaigns/1/period?define=1"))[1]
+    page = (await site.boss.get("/campaigns/1/period"))[1]
     assert "84 hours a week" in page and "56 hours a week" in page
     await site.boss.post(
         "/campaigns/1/period",
@@ -334,8 +334,25 @@ async def test_without_hours_to_define_it_is_permanent_and_open_all_day(site):
     assert made.permanent and made.hours_preset == "24h"
     assert "no validity and operating hours are defined" in (await site.boss.get("/campaigns/1/period"))[1]
     answer = await site.boss.post("/campaigns/1/period", {"callback_mode": "free", "go": "define_hours"})
-    assert answer[2] == "/campaigns/1/period?define=1"
+    assert answer[2] == "/campaigns/1/period"
     assert "Validity of the campaign" in (await site.boss.get(answer[2]))[1]
+
+
+async def test_going_back_and_forth_loses_no_step_and_no_switch(site):
+    """Also a switch whose step has not been opened yet."""
+    await begun(site, defines_hours="1", validates="1", go="settings")
+    sent = [*(SETTINGS | {"go": "identification"}).items(), ("agents", str(site.team[0].id))]
+    assert (await site.boss.post("/campaigns/1/settings", sent))[2] == "/campaigns/1/identification"
+    page = (await site.boss.get("/campaigns/1/identification"))[1]
+    for switch in ("defines_hours", "validates"):
+        assert re.search(rf'name="{switch}"[^>]*checked', page), switch
+    page = (await site.boss.get("/campaigns/1/period"))[1]
+    assert "Validity of the campaign" in page
+    open_all_day = PERIOD | {"hours_preset": "24h", "callback_mode": "agent", "go": "back"}
+    await site.boss.post("/campaigns/1/period", open_all_day)
+    made = await campaigns.by_id(site.db, 1)
+    assert made.defines_hours and made.callback_mode == "agent" and made.agents == (site.team[0].id,)
+    assert "Validity of the campaign" in (await site.boss.get("/campaigns/1/period"))[1]
 
 
 async def test_procedures_are_chosen_from_those_of_the_schema_or_an_address_is_given(site):

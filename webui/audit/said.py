@@ -174,6 +174,7 @@ FACTS = {
     "validation_seconds": N_("Seconds for the validation"),
     "validation_on_failure": N_("When the validation fails"),
     "link_person": N_("Customers linked by hand"),
+    "defines_hours": N_("Validity and hours to define"),
     "permanent": N_("Permanent validity"),
     "has_period": N_("Validity and hours"),
     "valid_from": N_("Valid from"),

@@ -84,10 +84,7 @@ async def create(request: web.Request) -> web.Response:
 @require("run_campaigns")
 async def one(request: web.Request) -> web.Response:
     campaign, step = await find(request), request.match_info["step"]
-    values = values_of(campaign)
-    if "define" in request.query:
-        values["defines_hours"] = "1"
-    return await draw(request, campaign, step, values, chosen_of(campaign))
+    return await draw(request, campaign, step, values_of(campaign), chosen_of(campaign))
 
 
 @routes.post("/campaigns/{id:[0-9]{1,9}}/{step:identification|period|settings|conclusion}")
@@ -109,19 +106,18 @@ async def save(request: web.Request) -> web.Response:
 def onward(campaign: Campaign, step: str, sent: MultiMapping[Any]) -> str:
     """Where the pressed button leads, now that the step is kept."""
     here, go, order = f"/campaigns/{campaign.id}", str(sent.get("go", "")), list(STEPS)
-    defining = "?define=1" if "defines_hours" in sent or go == "define_hours" else ""
     match go:
         case "leave":
             return f"{here}?saved=1"
         case "activate":
             return f"{here}/list?activated=1"
         case "define_hours":
-            return f"{here}/period?define=1"
+            return f"{here}/period"
         case "back":
             there = order[max(0, order.index(step) - 1)]
         case _:
             there = go if go in STEPS else order[min(len(order) - 1, order.index(step) + 1)]
-    return f"{here}/{there}" + (defining if there in ("period", "identification") else "")
+    return f"{here}/{there}"
 
 
 async def refusal(
@@ -340,6 +336,7 @@ def facts(step: str, sent: MultiMapping[Any]) -> dict[str, Any]:
         values["external_code"] = ""  # its field is not shown then
     if step == "period":
         values["hours"] = spans(several(sent, "hour"))
+        values["defines_hours"] = "1" if "defines_hours" in sent or sent.get("go") == "define_hours" else ""
         if "defines_hours" not in sent:
             values |= {"permanent": "1", "hours_preset": "24h"}
     if step == "settings":
@@ -362,10 +359,8 @@ def values_of(campaign: Campaign) -> dict[str, str]:
     """The campaign as its forms show it."""
     names = {name for names in TEXTS.values() for name in names}
     values = {name: text(getattr(campaign, name)) for name in names}
-    values |= {name: "1" if getattr(campaign, name) else "" for name in ("validates", "link_person")}
-    values |= {name: "1" if getattr(campaign, name) else "" for name in SWITCHES["period"]}
-    restricted = not campaign.permanent or campaign.hours_preset != "24h"
-    values["defines_hours"] = "1" if restricted else ""
+    switches = {name for names in SWITCHES.values() for name in names}
+    values |= {name: "1" if getattr(campaign, name) else "" for name in switches}
     for situation, minutes in campaign.retry.items():
         values[f"retry.{situation}"] = str(minutes)
     for name in HOOKS:
