@@ -160,7 +160,7 @@ async def test_mail_a_killed_server_was_sending_is_sent_later(clean, postman, se
 async def test_a_server_that_asks_who_we_are_is_told(clean, settings):
     def right(server, session, envelope, mechanism, data):
         good = isinstance(data, LoginPassword) and (data.login, data.password) == (b"ramal", b"secret")
-        return AuthResult(success=good)
+        return AuthResult(success=good, handled=False)
 
     async with server(authenticator=right, auth_required=True, auth_require_tls=False) as postman:
         ours = replace(settings, smtp_port=postman.port, smtp_user="ramal", smtp_password="wrong")
