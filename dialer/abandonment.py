@@ -40,34 +40,39 @@ class Tally:
         return self.abandoned / self.live if self.live > 0.5 else 0.0
 
 
-FIRST_RISK = 0.05
-RISK_LEAST, RISK_MOST = 0.002, 0.6
-GAIN = 0.02  # per live person expected
 MARGIN = 0.98  # of the limit is aimed at, and more to spend a credit: at most …
-AIM_MOST = 2.5  # … so many times the limit
-PAY_BACK_LEAST = 1.0  # live people
+AIM_MOST = 2.0  # … so many times the limit
+RISK_LEAST, RISK_MOST = 0.002, 0.6
+FIRST_STRETCH = 1.6
+GAIN = 0.02  # per live person expected
+BIAS_MOST = 4.0
+BIAS_PRIOR = 4.0  # people
 
 
 class Steering:
-    """The greatest risk a dial may take (pi)."""
+    """The greatest risk a dial may take: what the budget allows on average, stretched, as many dials risk less."""
 
     def __init__(self) -> None:
-        self.risk = FIRST_RISK
         self.aim = 0.0  # people abandoned per live person, from now on
-        self.foretold = 4.0  # people abandoned by the risks taken, and …
-        self.found = 4.0  # … those that were: how honest the foretelling is
+        self.stretch = FIRST_STRETCH
+        self.foretold = BIAS_PRIOR  # people abandoned by the risks taken, and …
+        self.found = BIAS_PRIOR  # … those that were: how honest the foretelling is
 
     def allow(self, limit: float, credit: float, expected: float) -> None:
         """`credit`: people that may be abandoned at once (below 0: a debt); `expected`: people to come."""
-        self.aim = min(AIM_MOST * limit, max(0.0, limit + credit / max(expected, PAY_BACK_LEAST)))
+        self.aim = min(AIM_MOST * limit, max(0.0, limit + credit / max(expected, 1.0)))
 
-    def dialed(self, risk: float, live: float, limit: float) -> None:
+    @property
+    def risk(self) -> float:
+        return min(RISK_MOST, max(RISK_LEAST, self.stretch * self.aim))
+
+    def dialed(self, risk: float, live: float) -> None:
         """A call was dialed at this risk; `live` people are expected of it."""
-        wanted = self.aim * min(2.0, max(0.5, self.foretold / self.found))
-        error = (wanted - risk) / max(wanted, 0.3 * limit)
-        self.risk *= math.exp(GAIN * live * max(-3.0, min(3.0, error)))
-        self.risk = min(RISK_MOST, max(RISK_LEAST, self.risk))
         self.foretold += risk * live
+        if self.aim > 0:
+            wanted = self.aim * min(BIAS_MOST, max(1 / BIAS_MOST, self.foretold / self.found))
+            self.stretch *= math.exp(GAIN * live * max(-3.0, min(3.0, 1 - risk / wanted)))
+            self.stretch = min(50.0, max(0.1, self.stretch))
 
     def abandoned(self, people: float) -> None:
         self.found += people

@@ -19,6 +19,7 @@ RECENT = 2  # of them, shown as the trend
 SWITCH = 0.0003  # chance per second of looking that another memory becomes the right one
 PRIOR_TRIED = 8.0  # what is believed beforehand counts as so many dials, and no filter knows less than …
 LEAST_TRIED = 3.0
+CARE = 1.25  # standard deviations of the level that may surprise
 SLOTS = 64  # seconds of ringing told apart
 FADE_CALLS = 1500.0
 
@@ -54,6 +55,11 @@ class AnswerRate:
         return sum(
             one.weight * (one.level / one.tried + (one.level - self.level) ** 2) for one in self.filters
         )
+
+    @property
+    def careful(self) -> float:
+        """The level, as much higher as it may well be."""
+        return min(0.98, self.level + CARE * self.variance**0.5)
 
     @property
     def trend(self) -> float:

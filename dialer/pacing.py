@@ -169,7 +169,7 @@ class Pacing:
                 self.pass_seconds(t)
             self.dialed_in[0] += 1
             if self.risks:
-                self.steering.dialed(self.risks.popleft(), self.rate.level, self.limit)
+                self.steering.dialed(self.risks.popleft(), self.rate.level)
         elif kind == EV_FAIL or kind == EV_NOANSWER:
             self.rung_dead.saw(b)
             self.ended += 1
@@ -304,7 +304,7 @@ class Pacing:
     def foresee(self, t: float, seen: Seen, agents: int, most: int) -> int:
         """The greatest number whose last call meets no agent with a chance the budget allows."""
         self.steer(t, agents)
-        level = self.rate.level
+        level = self.rate.careful
         shortfall = self.shortfall(t, seen, agents, level)
         self.risks = deque(shortfall.dials(self.steering.risk, level * self.arrived, most))
         return len(self.risks)
