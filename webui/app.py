@@ -47,6 +47,7 @@ NOUNS = (
     "recordings",
     "contacts",
     "campaigns",
+    "dialing",
     "work",
     "imports",
     "blocklist",

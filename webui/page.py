@@ -74,6 +74,7 @@ PLACES = (
         "outbound",
         within=(
             Place("/campaigns", N_("Campaigns"), "outbound", "run_campaigns"),
+            Place("/dialing", N_("Dialing now"), "phone", "run_campaigns"),
             Place("/campaigns/callbacks", N_("Callbacks"), "clock", "run_campaigns"),
             Place("/campaigns/in-use", N_("Items in use"), "link", "run_campaigns"),
             Place("/imports", N_("Imports"), "download", "run_campaigns"),

@@ -71,9 +71,9 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def serving(db: Db, floor: object, settings: Settings) -> AsyncIterator[Site]:
+async def serving(db: Db, floor: object, settings: Settings, drives: object = None) -> AsyncIterator[Site]:
     history = SimpleNamespace(put=lambda record: None, lost=0)
-    application = app.build(settings, db, floor, None, history, perform=lambda *_: None)
+    application = app.build(settings, db, floor, None, history, drives=drives, perform=lambda *_: None)
     runner = web.AppRunner(application)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

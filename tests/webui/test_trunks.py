@@ -181,7 +181,7 @@ async def test_a_new_route_takes_effect_at_once_for_its_groups(site):
     assert (way.trunk_id, way.strip, way.prefix, way.groups) == (trunk.id, 3, "0", (group.id,))
     page = (await site.admin.get("/routes"))[1]
     assert "Vendas" in page and "without the first 3 digits" in page and "(11) 3000-0000" in page
-    assert "checked" in (await site.admin.get(where))[1].split(f'value="{group.id}"')[1][:20]
+    assert "checked" in (await site.admin.get(where))[1].split(f'name="groups" value="{group.id}"')[1][:20]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,282 @@
+"""How a campaign is dialed, on a page: the mode and its twelve settings, the others under *Advanced*, what
+will not go well, and what to expect of them (the simulation). Saved while it runs, it is in force at once."""
+
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any
+
+from aiohttp import BodyPartReader, web
+from multidict import MultiMapping
+
+from crm import campaign_counts, campaigns, filters, lists
+from crm.campaigns import Campaign
+from crm.dialing import OUTCOMES, Dialing, Quota, warnings
+from crm.filters import Field, Sort
+from crm.refused import Refused
+from crm.users import can
+from cti.media.detection import LIMITS, Thresholds
+from webui.auth import reads_itself, require, same_secret
+from webui.campaigns import said as campaign_words
+from webui.campaigns.find import find
+from webui.dialing import messages, said
+from webui.filters.words import field_word
+from webui.i18n import N_
+from webui.imports.pages import rest, short
+from webui.page import DB, FLOOR, SETTINGS, render, words
+from webui.sent import errors, typed
+
+RANGES: Mapping[str, tuple[float, float]] = {  # those of crm.dialing.check
+    "lines_max": (0, 10_000),
+    "ring_seconds": (15, 60),
+    "abandon_limit_percent": (0, 100),
+    "abandon_after_seconds": (0.5, 30),
+    "lockout_days": (0, 90),
+    "ratio": (1, 10),
+    "preview_seconds": (3, 600),
+    "calls_per_second": (1, 500),
+}
+TEXTS = (
+    *("mode", "abandon_message", "machine", "machine_action", "machine_message", "caller_ids"),
+    *("window", "order", "on_stop"),
+)
+ADVANCED = (  # what stands under that heading, as errors name it
+    *("calls_per_second", "machine_message", "thresholds", "window", "order", "shares", "quotas"),
+    *("on_stop", "outcomes"),
+)
+THRESHOLDS = {
+    "silence_ms": N_("silence after the answer is nobody"),
+    "pause_ms": N_("a pause after which a person has greeted"),
+    "greeting_ms": N_("a longer greeting is a machine's"),
+    "fax_ms": N_("of a fax tone"),
+    "beep_ms": N_("of a machine's beep"),
+    "music_ms": N_("of steady sound is music"),
+    "music_percent": N_("how steady music is, in percent"),
+    "total_ms": N_("decided at the latest"),
+    "message_pause_ms": N_("a silent machine records"),
+    "message_wait_ms": N_("the message is left at the latest"),
+}
+QUOTAS_BLANK = 2  # rows offered for new ones
+CONDITIONS = 2  # of one quota: women, and from RJ
+HERE = "/campaigns/{id:[0-9]{1,9}}/dialing"
+
+routes = web.RouteTableDef()
+
+
+@routes.get(HERE)
+@require("run_campaigns")
+async def settings(request: web.Request) -> web.Response:
+    campaign = await find(request)
+    return await draw(request, campaign, values_of(campaign.dialing))
+
+
+@routes.post(HERE)
+@require("run_campaigns")
+async def save(request: web.Request) -> web.Response:
+    campaign, sent = await find(request), await request.post()
+    try:
+        await campaigns.set_dialing(request.app[DB], request["user"], campaign.id, facts(sent), LIMITS)
+    except Refused as refused:
+        return await draw(request, campaign, typed(sent), explained(request, refused))
+    raise web.HTTPSeeOther(f"/campaigns/{campaign.id}/dialing?saved=1")
+
+
+@routes.post(HERE + "/{purpose:abandon_message|machine_message}")
+@require("run_campaigns")
+@reads_itself
+async def take_message(request: web.Request) -> web.Response:
+    """A recording comes in and is this campaign's from now on; the form's own secret comes first."""
+    campaign, purpose = await find(request), request.match_info["purpose"]
+    if request.content_type != "multipart/form-data":
+        raise web.HTTPBadRequest(text="a form with a file is expected\n")
+    reader = await request.multipart()
+    allowed = same_secret(request, request.headers.get("X-CSRF-Token", ""))
+    name, content = "", b""
+    while part := await reader.next():
+        if isinstance(part, BodyPartReader) and part.name == "csrf":
+            allowed = allowed or same_secret(request, await short(part))
+        elif isinstance(part, BodyPartReader) and part.name == "file" and allowed:
+            name, content = part.filename or "", await messages.received(part)
+            break
+    async with aclosing(rest(reader)) as unread:  # a browser reads no answer before it has sent everything
+        async for _ in unread:
+            pass
+    if not allowed:
+        raise web.HTTPForbidden(text="the form is out of date: reload the page and send it again\n")
+    try:
+        kept = await messages.keep(request.app[SETTINGS].data, name, content)
+        changed = {purpose: kept} | ({"machine_action": "message"} if purpose == "machine_message" else {})
+        await campaigns.set_dialing(request.app[DB], request["user"], campaign.id, changed)
+    except Refused as refused:
+        wrong = explained(request, refused)
+        wrong = {purpose: wrong[""]} if "" in wrong else wrong
+        return await draw(request, campaign, values_of(campaign.dialing), wrong)
+    raise web.HTTPSeeOther(f"/campaigns/{campaign.id}/dialing?saved=1#messages")
+
+
+async def draw(
+    request: web.Request,
+    campaign: Campaign,
+    values: Mapping[str, str],
+    wrong: Mapping[str, str] | None = None,
+    unsaved: bool = False,
+) -> web.Response:
+    _ = words(request)
+    db = request.app[DB]
+    known = await filters.fields(db)
+    trunk = await campaigns.trunk_of(db, campaign)
+    wrong = wrong or {}
+    return render(
+        request,
+        "dialing/settings.html",
+        status=422 if wrong else 200,
+        campaign=campaign,
+        states=campaign_words.states(request),
+        values=values,
+        errors=wrong,
+        advanced=any(name in ADVANCED for name in wrong),
+        saved="saved" in request.query,
+        unsaved=unsaved,
+        warnings=await foreseen(request, campaign),
+        trunk=trunk,
+        ranges=RANGES,
+        modes=campaign_words.explained(request, said.MODES),
+        machine=campaign_words.explained(request, said.MACHINE),
+        machine_actions=campaign_words.choices(request, said.MACHINE_ACTIONS),
+        orders=campaign_words.choices(request, said.ORDERS),
+        on_stop=campaign_words.choices(request, said.ON_STOP),
+        windows=windows(request, values.get("window", "")),
+        messages=[(each, each) for each in messages.all(request.app[SETTINGS].data)],
+        built_in=messages.BUILT_IN,
+        detects=detects(request),
+        thresholds=[
+            (name, _(word), *LIMITS[name], getattr(Thresholds(), name)) for name, word in THRESHOLDS.items()
+        ],
+        codes=codes(request, values),
+        situations=[(str(each), _(campaign_words.SITUATIONS[str(each)])) for each in OUTCOMES],
+        loads=await lists.loads(db, campaign.id),
+        kinds=dict(campaign_words.choices(request, campaign_words.KINDS)),
+        quota_rows=range(quotas_in(values) + QUOTAS_BLANK),
+        fields=sorted(
+            ((key, field_word(field, _)) for key, field in known.items() if countable(field)),
+            key=lambda pair: pair[1].casefold(),
+        ),
+    )
+
+
+async def foreseen(request: web.Request, campaign: Campaign) -> list[str]:
+    """What will not go well with the settings in force, in sentences."""
+    db = request.app[DB]
+    counts = await campaign_counts.by_campaign(db, [campaign.id])
+    if campaign.dialing.mode == "manual":
+        return []
+    people = request.app[FLOOR].centre.users.values()
+    agents = sum(can(user, "take_calls") and campaigns.belongs(campaign, user) for user in people)
+    told = warnings(
+        campaign,
+        campaign.dialing,
+        left=counts[campaign.id].left,
+        agents=agents,
+        hours_per_week=None,
+        detects=detects(request),
+    )
+    return [campaign_words.sentence(request, each) for each in told]
+
+
+def detects(request: web.Request) -> bool:
+    """Whether the media engine tells machines from people."""
+    return request.app[FLOOR].phones.engine.detects
+
+
+def countable(field: Field) -> bool:
+    """What a quota can be of: facts of a customer with one value to write."""
+    return field.group != "work" and field.sort in (
+        Sort.TEXT, Sort.CHOICE, Sort.NUMBER, Sort.PHONE, Sort.YES_NO,
+    )  # fmt: skip
+
+
+def windows(request: web.Request, chosen: str) -> list[tuple[str, str]]:
+    _ = words(request)
+    known = campaign_words.choices(request, said.WINDOWS)
+    if chosen.isdigit() and chosen not in said.WINDOWS:
+        known.append((chosen, _("The last %s minutes") % chosen))
+    return known
+
+
+def codes(request: web.Request, values: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(code, word): of the network and of the detection, those chosen before too."""
+    known = dict(campaign_words.choices(request, said.CODES))
+    known |= dict(campaign_words.choices(request, said.DETECTED))
+    mine = (name.removeprefix("outcome.") for name in values if name.startswith("outcome."))
+    return list((known | {code: code for code in mine if code not in known}).items())
+
+
+def explained(request: web.Request, refused: Refused) -> dict[str, str]:
+    """What is wrong with each field; a number is told its limits."""
+    _ = words(request)
+    wrong = errors(request, refused)
+    for name, key in (refused.details.get("errors") or {}).items():
+        if key == "out_of_range" and name in RANGES:
+            low, high = (said.number(request, each, 1) for each in RANGES[name])
+            wrong[name] = _("From {low} to {high}.").format(low=low, high=high)
+    return wrong
+
+
+# -- What was typed ------------------------------------------------------------------------------------------
+
+
+def facts(sent: MultiMapping[Any]) -> dict[str, Any]:
+    """As crm.dialing.check takes them."""
+    values = {name: str(sent.get(name, "")) for name in (*TEXTS, *RANGES)}
+    return {
+        **values,
+        "thresholds": of(sent, "threshold."),
+        "shares": of(sent, "share."),
+        "outcomes": of(sent, "outcome."),
+        "quotas": quotas(sent),
+    }
+
+
+def of(sent: MultiMapping[Any], prefix: str) -> dict[str, str]:
+    given = {name.removeprefix(prefix): str(value) for name, value in sent.items() if name.startswith(prefix)}
+    return {name: value for name, value in given.items() if value}
+
+
+def quotas(sent: MultiMapping[Any]) -> list[dict[str, Any]]:
+    """Rows of conditions and a number; a row with nothing in it is none."""
+    rows = []
+    for n in range(quotas_in(sent)):
+        pairs = [
+            (str(sent.get(f"quota.{n}.field{k}", "")), str(sent.get(f"quota.{n}.value{k}", "")))
+            for k in range(CONDITIONS)
+        ]
+        conditions = {field: value for field, value in pairs if field}
+        most = str(sent.get(f"quota.{n}.max", ""))
+        if conditions or most:
+            rows.append({"conditions": conditions or {"": ""}, "max": most})
+    return rows
+
+
+def quotas_in(values: Mapping[str, Any]) -> int:
+    rows = [int(name.split(".")[1]) for name in values if name.startswith("quota.") and name.count(".") == 2
+            and name.split(".")[1].isdigit()]  # fmt: skip
+    return min(max(rows, default=-1) + 1, 200)
+
+
+def values_of(dialing: Dialing) -> dict[str, str]:
+    """The settings as the form shows them."""
+    values = {name: str(getattr(dialing, name)) for name in TEXTS if name != "caller_ids"}
+    values |= {name: f"{getattr(dialing, name):g}" for name in RANGES}
+    values["caller_ids"] = "\n".join(dialing.caller_ids)
+    values |= {f"threshold.{name}": str(value) for name, value in dialing.thresholds.items()}
+    values |= {f"share.{load}": f"{weight:g}" for load, weight in dialing.shares.items()}
+    values |= {f"outcome.{code}": situation for code, situation in dialing.outcomes.items()}
+    for n, quota in enumerate(dialing.quotas):
+        values |= quota_values(n, quota)
+    return values
+
+
+def quota_values(n: int, quota: Quota) -> dict[str, str]:
+    values = {f"quota.{n}.max": str(quota.max)}
+    for k, (field, value) in enumerate(quota.conditions.items()):
+        values |= {f"quota.{n}.field{k}": field, f"quota.{n}.value{k}": value}
+    return values
