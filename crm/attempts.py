@@ -59,17 +59,16 @@ class Attempt:
     detection_ms: int | None
 
 
-ATTEMPT = """
-    SELECT attempt.id, attempt.campaign_id, attempt.generation, attempt.item_id, attempt.contact_id,
-           attempt.user_id, coalesce(user_account.name, '') AS agent, attempt.attempt_number, attempt.number,
-           attempt.started, attempt.answered, attempt.ended, attempt.situation, attempt.sip_status,
-           attempt.cause, attempt.result, attempt.category_id, attempt.ticket_id, attempt.call_id,
-           attempt.note, attempt.callback_at, attempt.talk_seconds, attempt.handle_seconds, attempt.dialed,
-           attempt.by_dialer, attempt.trunk_id, attempt.connected, attempt.agent_idle_seconds,
-           attempt.detection, attempt.detection_ms
-      FROM attempt
-      LEFT JOIN user_account ON user_account.id = attempt.user_id
+FACTS = """
+    attempt.id, attempt.campaign_id, attempt.generation, attempt.item_id, attempt.contact_id, attempt.user_id,
+    coalesce((SELECT name FROM user_account WHERE user_account.id = attempt.user_id), '') AS agent,
+    attempt.attempt_number, attempt.number, attempt.started, attempt.answered, attempt.ended,
+    attempt.situation, attempt.sip_status, attempt.cause, attempt.result, attempt.category_id,
+    attempt.ticket_id, attempt.call_id, attempt.note, attempt.callback_at, attempt.talk_seconds,
+    attempt.handle_seconds, attempt.dialed, attempt.by_dialer, attempt.trunk_id, attempt.connected,
+    attempt.agent_idle_seconds, attempt.detection, attempt.detection_ms
 """
+ATTEMPT = f"SELECT {FACTS} FROM attempt "
 
 
 def read(row: asyncpg.Record) -> Attempt:
@@ -261,11 +260,11 @@ async def taken(
 
     `answered` is when the person lifted, `idle_seconds` how long the agent had waited.
     """
-    await db.execute(
-        """
+    row = await db.fetchrow(
+        f"""
         UPDATE attempt SET user_id = $3, connected = $4, answered = coalesce($5, answered),
                            agent_idle_seconds = $6
-         WHERE id = $1 AND started = $2
+         WHERE id = $1 AND started = $2 RETURNING {FACTS}
         """,
         attempt.id,
         attempt.started,
@@ -274,7 +273,7 @@ async def taken(
         answered,
         idle_seconds,
     )
-    return await again(db, attempt)
+    return read(row)
 
 
 async def without_call(
@@ -316,8 +315,8 @@ async def insert(
     dialed: bool,
 ) -> Attempt:
     """The row and the item together. Until its end is known the item counts as tried, due in an hour."""
-    attempt_id = await connection.fetchval(
-        """
+    row = await connection.fetchrow(
+        f"""
         WITH item AS (
             UPDATE list_item
                SET attempts = attempts + 1, state = CASE state WHEN 0 THEN 2 WHEN 1 THEN 3 ELSE state END,
@@ -327,7 +326,7 @@ async def insert(
         INSERT INTO attempt (campaign_id, generation, item_id, contact_id, user_id, attempt_number, number,
                              started, situation, call_id, dialed, by_dialer)
         SELECT campaign_id, generation, id, contact_id, $5, attempts, $6, $3, $4, $7, $8, $9 FROM item
-        RETURNING id
+        RETURNING {FACTS}
         """,
         item.id,
         now + datetime.timedelta(minutes=DIALING_MINUTES),
@@ -338,9 +337,6 @@ async def insert(
         call_id,
         dialed,
         user.id == DIALER.id,
-    )
-    row = await connection.fetchrow(
-        ATTEMPT + "WHERE attempt.id = $1 AND attempt.started = $2", attempt_id, now
     )
     return read(row)
 
@@ -368,14 +364,15 @@ async def end(
     went out to (`dialed` false) is not counted as called. Of `answered` the earliest said is kept.
     """
     async with db.acquire() as connection, connection.transaction():
-        await connection.execute(
-            """
+        ended = await connection.fetchrow(
+            f"""
             UPDATE attempt
                SET situation = $3, ended = $4, answered = least(answered, $5), sip_status = $6, cause = $7,
                    talk_seconds = $8, call_id = coalesce($9, call_id), dialed = attempt.dialed AND $10,
                    trunk_id = coalesce($11, trunk_id), detection = coalesce(nullif($12, ''), detection),
                    detection_ms = coalesce($13, detection_ms)
              WHERE id = $1 AND started = $2
+            RETURNING {FACTS}
             """,
             attempt.id,
             attempt.started,
@@ -404,7 +401,7 @@ async def end(
             item = await items.locked(connection, attempt.item_id)
             if item.state in (State.TRYING, State.TRYING_CALLBACK):
                 await items.stand(connection, item, attempt.user_id, next, now, number=attempt.number)
-        return await again(connection, attempt)
+    return read(ended)
 
 
 async def conclude(

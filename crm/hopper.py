@@ -13,12 +13,12 @@ from typing import Any
 
 import asyncpg
 
-from crm import campaigns, contacts, filters, items
+from crm import campaigns, contacts, filters, items, quotas
 from crm.attempts import LOCKOUT, midnight
 from crm.campaigns import Campaign
 from crm.contacts import Contact
 from crm.db import Db
-from crm.dialing import Dialing, tree_of
+from crm.dialing import Dialing
 from crm.entry import missing
 from crm.item_states import CALLBACKS, State
 from crm.items import COLUMNS, DEFERRED_AT_ONCE, HELD_BY, LEASE_SECONDS, Item, Phone
@@ -202,7 +202,7 @@ async def fill(
     """
     filled: list[Entry] = []
     mix = mix or Mix()
-    full = await full_quotas(db, campaign, dialing)
+    full = await quotas.full(db, campaign, dialing)
     for _ in range(ROUNDS_MAX):
         if len(filled) >= room or campaign.status != "active" or not campaigns.is_open(campaign, now):
             break
@@ -296,7 +296,7 @@ async def those_callable(
     """The entries of the batch; all others are put aside."""
     known = await numbers_of(db, [item.id for item, _ in batch], now)
     people = await contacts.by_ids(db, [item.contact_id for item, _ in batch])
-    enough = await meeting(db, full, list(people))
+    enough = await quotas.meeting(db, full, list(people))
     shut = closed if campaign.respect_destination_window else {}
     entries: list[Entry] = []
     aside: dict[int, datetime.datetime | None] = {}
@@ -405,47 +405,6 @@ async def put_aside(db: Db, until: Mapping[int, datetime.datetime | None]) -> in
         list(until.values()),
     )
     return int(answer.split()[-1])
-
-
-# -- Quotas ------------------------------------------------------------------------------------------------
-
-
-async def full_quotas(db: Db, campaign: Campaign, dialing: Dialing) -> filters.Tree | None:
-    """The customers of whom there are enough successes, as a filter; None when of nobody."""
-    if not dialing.quotas:
-        return None
-    fields = await filters.fields(db)
-    trees, counts, arguments = [], [], [campaign.id]
-    for quota in dialing.quotas:
-        tree = tree_of(quota, fields)
-        condition, values = filters.sql(tree, fields, len(arguments) + 1)
-        trees.append(tree)
-        counts.append(f"count(*) FILTER (WHERE {condition})")
-        arguments += values
-    row = await db.fetchrow(
-        f"""
-        SELECT {", ".join(f"{count} AS n{place}" for place, count in enumerate(counts))}
-          FROM list_item AS item JOIN contact ON contact.id = item.contact_id
-         WHERE item.campaign_id = $1 AND item.state = 4 AND item.result = 'success'
-        """,
-        *arguments,
-    )
-    reached = [
-        tree for tree, n, quota in zip(trees, row.values(), dialing.quotas, strict=True) if n >= quota.max
-    ]
-    return {"any": reached} if reached else None
-
-
-async def meeting(db: Db, tree: filters.Tree | None, contact_ids: Sequence[int]) -> set[int]:
-    if tree is None:
-        return set()
-    condition, values = await filters.where(db, tree, 2)
-    rows = await db.fetch(
-        f"SELECT contact.id FROM contact WHERE contact.id = ANY($1::bigint[]) AND {condition}",
-        contact_ids,
-        *values,
-    )
-    return {row["id"] for row in rows}
 
 
 async def defer_full(db: Db, campaign_id: int, full: filters.Tree, until: datetime.datetime) -> None:

@@ -1,13 +1,13 @@
 """Looking at a campaign's list: who is on it, how far it is, and why somebody is not called."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 
-from crm import campaigns
+from crm import campaigns, quotas
 from crm.calls import ZONE
 from crm.campaigns import Campaign
 from crm.contacts import patterns
@@ -297,6 +297,22 @@ async def working(db: Db, campaign: Campaign, now: datetime.datetime) -> list[Wo
     return [Working(**row) for row in rows]
 
 
+async def area_codes(db: Db | asyncpg.Connection, campaign_id: int, sample: int = 2000) -> tuple[str, ...]:
+    """Of the numbers of so many of those to be called next; an empty one is abroad."""
+    rows = await db.fetch(
+        """
+        SELECT DISTINCT CASE WHEN phone.number LIKE '+55%' THEN substr(phone.number, 4, 2) ELSE '' END AS code
+          FROM (SELECT contact_id FROM list_item WHERE campaign_id = $1 AND state = 0 AND held_by IS NULL
+                 LIMIT $2) AS item
+         CROSS JOIN LATERAL campaign_phones($1, item.contact_id) AS phone
+         ORDER BY code
+        """,
+        campaign_id,
+        sample,
+    )
+    return tuple(row["code"] for row in rows)
+
+
 # -- Why somebody is not called ----------------------------------------------------------------------------
 
 
@@ -328,8 +344,9 @@ async def why_not_called(
     campaign = await campaigns.found(db, row["campaign_id"])
     said = of_state(row)
     if not said:
-        said = of_campaign(campaign, now) + of_hands(row, now)
-        said += await of_numbers(db, campaign, row["contact_id"], now, closed or {})
+        numbers = await of_numbers(db, campaign, row["contact_id"], now, closed or {})
+        said = of_campaign(campaign, now) + of_hands(row, now, numbers)
+        said += await of_quotas(db, campaign, row["contact_id"]) + numbers
     if not said:
         said = [await of_turn(db, row)]
     return said + of_last(row)
@@ -377,7 +394,7 @@ def of_campaign(campaign: Campaign, now: datetime.datetime) -> list[Said]:
     return said
 
 
-def of_hands(row: Mapping[str, Any], now: datetime.datetime) -> list[Said]:
+def of_hands(row: Mapping[str, Any], now: datetime.datetime, numbers: Sequence[Said]) -> list[Said]:
     """Who has it, whose callback it is, and when it is due."""
     said = []
     if row["held_by"] is not None and row["held_until"] > now:
@@ -391,6 +408,8 @@ def of_hands(row: Mapping[str, Any], now: datetime.datetime) -> list[Said]:
     if row["due_at"] is not None and row["due_at"] > now:
         if State(row["state"]) in (State.TO_CALL_BACK, State.TRYING_CALLBACK):
             said.append(Said("callback", "A callback was agreed for {time}.", due))
+        elif State(row["state"]) is State.NOT_WORKED and "window" not in [each.rule for each in numbers]:
+            said.append(Said("aside", "It is put aside until {time}.", due))
         elif State(row["state"]) is State.NOT_WORKED:
             said.append(Said("window", "Calls to where it is are allowed from {time}.", due))
         else:
@@ -398,6 +417,13 @@ def of_hands(row: Mapping[str, Any], now: datetime.datetime) -> list[Said]:
     if row["callback_owner"] is not None:
         said.append(Said("owner", "Its callback is {agent}'s and goes to nobody else.", due))
     return said
+
+
+async def of_quotas(db: Db, campaign: Campaign, contact_id: int) -> list[Said]:
+    full = await quotas.full(db, campaign, campaign.dialing)
+    if not await quotas.meeting(db, full, [contact_id]):
+        return []
+    return [Said("quota", "There are enough successes among customers like this one.", {})]
 
 
 async def of_numbers(
@@ -416,13 +442,17 @@ async def of_numbers(
                  WHERE blocked_number.number = phone.number AND (campaign_id IS NULL OR campaign_id = $1)
                  ORDER BY campaign_id NULLS FIRST LIMIT 1) AS reason,
                (SELECT count(*) FROM attempt
-                 WHERE attempt.number = phone.number AND dialed AND started >= $3 AND started <= $4) AS today
+                 WHERE attempt.number = phone.number AND dialed AND started >= $3 AND started <= $4) AS today,
+               (SELECT max(started) FROM attempt
+                 WHERE attempt.number = phone.number AND dialed AND situation = 'abandoned'
+                   AND started > $5 AND started <= $4) AS abandoned
           FROM campaign_phones($1, $2) AS phone
         """,
         campaign.id,
         contact_id,
         midnight,
         now,
+        now - datetime.timedelta(days=campaign.dialing.lockout_days),
     )
     if not rows:
         return [Said("no_number", "There is no number to call.", {})]
@@ -449,6 +479,9 @@ def of_number(
         return Said("window", "{number} may be called from {time}, where it is.", values)
     if row["today"] >= campaign.number_attempts_per_day_max:
         return Said("day_limit", "{number} was tried {n} times today, which is the limit.", values)
+    if row["abandoned"] is not None:
+        values["time"] = time(row["abandoned"] + datetime.timedelta(days=campaign.dialing.lockout_days))
+        return Said("lockout", "At {number} somebody met no agent; it is called again from {time}.", values)
     return None
 
 

@@ -5,7 +5,7 @@ Sat 10–16 as the self-regulation has it, Mon–Fri 08–18 where Rio de Janeir
 """
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
@@ -32,6 +32,7 @@ __all__ = [
     "hours_per_week",
     "may_call",
     "next_opening",
+    "shared_hours",
 ]
 
 STATES: dict[str, str] = {  # state → its area codes
@@ -146,6 +147,28 @@ def closed_area_codes(
             opens = opening(state, zones, now, holidays, rules)
             answer[area_code] = opens or now + datetime.timedelta(days=DAYS_AHEAD)
     return answer
+
+
+def shared_hours(hours: Hours, area_codes: Iterable[str], rules: Rules = USUAL_RULES) -> float:
+    """Hours a week in which somebody at one of these area codes may be called by a campaign of these hours.
+
+    An empty code is a number abroad. Both are read in Brasília's time, so that a place in another zone is an
+    hour or two off; holidays are not looked at.
+    """
+    minutes: set[int] = set()
+    for state in {STATE_OF.get(code, "") for code in area_codes}:
+        theirs = rules.states.get(state, rules.hours)
+        minutes |= minutes_of(hours) & minutes_of(theirs)
+    return len(minutes) / 60
+
+
+def minutes_of(hours: Hours) -> set[int]:
+    return {
+        int(day) * 24 * 60 + minute
+        for day, spans in hours.items()
+        for start, end in spans
+        for minute in range(start, end)
+    }
 
 
 def is_service(number: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm import attempts, campaigns, contacts, custom_fields, hopper, items
+from crm import attempts, campaigns, contacts, custom_fields, hopper, items, progress
 from crm.db import connect
 from crm.dialing import Dialing, Quota
 from crm.hopper import DIALER, Mix
@@ -511,3 +511,34 @@ async def test_no_item_is_in_two_hands_or_given_twice_whatever_fillers_and_agent
         assert await db.fetchval("SELECT count(*) FROM list_item WHERE held_by IS NOT NULL") == 0
     finally:
         await db.close()
+
+
+async def test_it_is_said_why_the_dialer_passes_somebody_over(fresh_db, winback):
+    locked, enough, busy, abroad = await people(fresh_db, 4)
+    ids_of = [await put(fresh_db, winback, each) for each in (locked, enough, busy, abroad)]
+    await fresh_db.execute("UPDATE contact SET name = 'Enough' WHERE id = $1", enough)
+    await fresh_db.execute("UPDATE contact_phone SET number = '+14155550100' WHERE contact_id = $1", abroad)
+    quota = {"field": "name", "value": "enough", "max": 0}
+    winback = await campaigns.set_dialing(fresh_db, None, winback.id, {"quotas": [quota], "lockout_days": 2})
+    for number, situation, n in (("+5511900000000", "abandoned", 1), ("+5511900000002", "busy", 3)):
+        for _ in range(n):
+            await fresh_db.execute(
+                """
+                INSERT INTO attempt (campaign_id, generation, item_id, contact_id, attempt_number, number,
+                                     started, situation)
+                VALUES ($1, 1, 0, 0, 1, $2, $3, $4)
+                """,
+                winback.id, number, NOON - MINUTE, situation,
+            )  # fmt: skip
+    batch = await fill(fresh_db, winback, 10, winback.dialing)
+    assert ids(batch) == ids_of[3:]
+    said = [await items.why_not_called(fresh_db, each, NOON) for each in ids_of[:3]]
+    assert [[each.rule for each in of] for of in said] == [
+        ["aside", "lockout"],
+        ["aside", "quota"],
+        ["aside", "day_limit"],
+    ]
+    assert "again from 2026-11-20 11:59" in str(said[0][1])
+    assert await progress.area_codes(fresh_db, winback.id) == ("11",)
+    await hopper.give_back(fresh_db, ids_of)
+    assert await progress.area_codes(fresh_db, winback.id) == ("", "11")

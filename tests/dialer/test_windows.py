@@ -7,7 +7,7 @@ import pytest
 
 from config.settings import AREA_CODES
 from dialer import holidays, windows
-from dialer.windows import PRESETS, Allowed, Closed, may_call
+from dialer.windows import PRESETS, Allowed, Closed, may_call, shared_hours
 
 UTC = datetime.UTC
 NONE: windows.Holidays = {}
@@ -159,3 +159,13 @@ def test_a_closed_campaign_says_when_it_opens_or_that_it_never_does():
     start = datetime.date(2026, 12, 31)  # a Thursday
     ahead = windows.next_opening(grid, False, start, datetime.date(2027, 2, 1), late)
     assert ahead == datetime.datetime(2027, 1, 4, 9, 0)
+
+
+def test_hours_in_common_are_those_of_the_campaign_in_which_somewhere_is_open():
+    evenings = {"0": [[18 * 60, 22 * 60]], "6": [[0, 24 * 60]]}
+    assert shared_hours(evenings, ["21"]) == 0, "Rio closes at six, and everybody on Sundays"
+    assert shared_hours(evenings, ["11"]) == 3
+    assert shared_hours(evenings, ["21", "11", ""]) == 3
+    assert shared_hours(evenings, []) == 0
+    assert shared_hours(PRESETS["24h"], ["21"]) == 50
+    assert shared_hours(PRESETS["24h"], ["11"]) == 66
