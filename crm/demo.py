@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from config import Settings
-from crm import demo_campaign, demo_history, layouts, passwords
+from crm import demo_campaign, demo_dialing, demo_history, layouts, passwords
 from crm.db import Db
 from crm.extensions import digests
 
@@ -150,6 +150,7 @@ async def fill(db: Db, settings: Settings, password: str, now: datetime.datetime
         await connection.execute("UPDATE trunk SET port = $1 WHERE name = 'demo'", settings.demo_trunk_port)
         await demo_history.fill(connection, now, settings.data)
         await demo_campaign.fill(connection, now)
+        await demo_dialing.fill(connection, now)
 
 
 async def set_up(connection: asyncpg.Connection, settings: Settings) -> None:
