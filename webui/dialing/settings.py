@@ -8,13 +8,14 @@ from typing import Any
 from aiohttp import BodyPartReader, web
 from multidict import MultiMapping
 
-from crm import campaign_counts, campaigns, filters, lists
+from crm import campaign_counts, campaigns, filters, lists, progress
 from crm.campaigns import Campaign
 from crm.dialing import OUTCOMES, Dialing, Quota, warnings
 from crm.filters import Field, Sort
 from crm.refused import Refused
 from crm.users import can
 from cti.media.detection import LIMITS, Thresholds
+from dialer.windows import shared_hours
 from webui.auth import reads_itself, require, same_secret
 from webui.campaigns import said as campaign_words
 from webui.campaigns.find import find
@@ -171,12 +172,13 @@ async def foreseen(request: web.Request, campaign: Campaign) -> list[str]:
         return []
     people = request.app[FLOOR].centre.users.values()
     agents = sum(can(user, "take_calls") and campaigns.belongs(campaign, user) for user in people)
+    codes = await progress.area_codes(db, campaign.id) if campaign.respect_destination_window else ()
     told = warnings(
         campaign,
         campaign.dialing,
         left=counts[campaign.id].left,
         agents=agents,
-        hours_per_week=None,
+        hours_per_week=shared_hours(campaign.hours, codes) if codes else None,
         detects=detects(request),
     )
     return [campaign_words.sentence(request, each) for each in told]
