@@ -60,6 +60,15 @@ AIMS = [
     Aim("leads", "claims_per_second"),
     Aim("leads", "buffers_10k"),
     Aim("leads", "buffers_10m"),
+    Aim("pacing", "worst_abandoned_percent", most=3.0),
+    Aim("pacing", "u300", least=0.975),
+    Aim("pacing", "u100", least=0.955),
+    Aim("pacing", "u50", least=0.935),
+    Aim("pacing", "u20", least=0.895),
+    Aim("pacing", "u10", least=0.86),
+    Aim("pacing", "u5", least=0.83),
+    Aim("pacing", "u3", least=0.80),
+    Aim("pacing", "decision_us_p99", most=2000),
 ]
 
 
