@@ -7,7 +7,7 @@ and photographs each page as its reader sees it. Names choose pictures; without 
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -49,7 +49,80 @@ async def main(product: Product, chosen: set[str]) -> None:
         await camera.look("queue", "admin", "/queues", click="a.row-link")
         await camera.look("layout", "admin", "/layouts", click="a.row-link")
         await camera.look("simulation", "admin", "/layouts", click="a[href$=simulate]")
+        await camera.look("custom-fields", "admin", "/custom_fields", first=ask_more)
         await camera.look("audit", "admin", "/audit")
+        await campaigns(camera)
+        async with desk(browser, product, "agent2") as page:
+            await campaign_work(camera, page, customers)
+
+
+async def campaigns(camera: "Camera") -> None:
+    """What supervisors see of a campaign, from its settings to its reports."""
+    await camera.look("campaigns", "supervisor", "/campaigns")
+    await camera.look("campaign", "supervisor", "/campaigns/1")
+    await camera.look("campaign-settings", "supervisor", "/campaigns/1/period")
+    await camera.look("campaign-item", "supervisor", "/campaigns/1/items", click="a.row-link")
+    await camera.look("campaign-phone", "supervisor", "/campaigns/1", size=PHONE)
+    await camera.look("import", "supervisor", "/imports", first=send_a_file)
+    await camera.look("filter", "supervisor", "/filters/1")
+    await camera.look("script", "supervisor", "/scripts/1")
+    await camera.look("blocklist", "supervisor", "/blocklist")
+    await camera.look("reports", "supervisor", "/reports")
+    await camera.look("report", "supervisor", "/reports/r1")
+    await camera.look("tickets", "supervisor", "/tickets")
+    await camera.look("ticket", "supervisor", "/tickets", click="a.row-link")
+    await camera.look("keys", "supervisor", "/wallboard", first=ask_for_keys)
+
+
+async def campaign_work(camera: "Camera", page: DeskPage, customers: Customers) -> None:
+    """An agent opens a campaign, takes the next person, and talks along the script."""
+    if camera.chosen and not camera.chosen & {"work", "work-list", "work-person", "work-call", "operation"}:
+        return
+    tab = page.person.page
+    await page.log_in("agent2")
+    await page.choose_station("webrtc")
+    await page.until_station()
+    await tab.goto(page.person.url + "/work")
+    await camera.take("work", page.person)
+    await tab.get_by_role("link", name="Renovação").click()
+    await page.until_station()
+    await camera.take("work-list", page.person)
+    await page.find("[data-verb=NextItem] button").click()
+    await page.find("[data-work]").wait_for()
+    await camera.take("work-person", page.person)
+    await page.find("[data-work] button[value=DialItem]").click()
+    await page.until_call("connected")
+    await page.find(".script .script-choices button").first.click()
+    await camera.take("work-call", page.person)
+    customers.called[-1].call.hang_up()
+    await camera.look("operation", "agent3", "/work/operation?view=scheduled")
+
+
+async def send_a_file(person: Person) -> None:
+    ana, joao = "Ana Lima;529.982.247-25;(11) 98765-0001;Osasco", "João Sá;;1133330002;Santo André"
+    rows = f"NOME;CPF;CELULAR;CIDADE\r\n{ana}\r\n{joao}\r\n"
+    file = {"name": "clientes.csv", "mimeType": "text/csv", "buffer": rows.encode("latin-1")}
+    await person.page.set_input_files("#f-file", [file])  # type: ignore[list-item]
+    await person.page.locator("form[enctype] button.button-main").click()
+    await person.page.wait_for_selector(".import-columns")
+
+
+async def ask_more(person: Person) -> None:
+    for label, kind, options in (
+        ("Vencimento do contrato", "date", ""),
+        ("Plano", "choice", "Básico\nCompleto"),
+    ):
+        await person.page.fill(".new-field #f-label", label)
+        await person.page.select_option(".new-field #f-kind", kind)
+        if options:
+            await person.page.fill(".new-field #f-options", options)
+        await person.page.locator(".new-field button.button-main").click()
+        await person.page.wait_for_selector(f"form[aria-label='{label}']")
+
+
+async def ask_for_keys(person: Person) -> None:
+    await person.page.keyboard.press("?")
+    await person.page.wait_for_selector("dialog[data-keys][open]")
 
 
 class Camera:
@@ -67,6 +140,7 @@ class Camera:
         size: tuple[int, int] = LAPTOP,
         dark: bool = False,
         click: str = "",
+        first: Callable[[Person], Awaitable[None]] | None = None,
         until: str = "main",
         whole: bool = False,
     ) -> None:
@@ -80,6 +154,8 @@ class Camera:
             if click:
                 await person.page.locator(click).first.click()
                 await person.page.wait_for_load_state("networkidle")
+            if first:
+                await first(person)
             await person.page.wait_for_selector(until)
             await self.take(name, person, whole)
 

@@ -23,7 +23,7 @@ function line(key, words) {
 
 export function showKeys() {
   if (!box || document.querySelector("dialog[open]")) return;
-  const here = [...document.querySelectorAll("kbd")].filter((kbd) => !box.contains(kbd));
+  const here = [...document.querySelectorAll("kbd")].filter((kbd) => !box.contains(kbd) && !kbd.closest("[data-keys-open]"));
   const lines = new Map(here.map((kbd) => [`${kbd.textContent} ${said(kbd)}`, [kbd.textContent, said(kbd)]]));
   box.querySelector("[data-keys-here]").replaceChildren(...[...lines.values()].map(([key, words]) => line(key, words)));
   box.querySelector("[data-keys-search]").hidden = !search();
