@@ -25,8 +25,8 @@ FIRST = (
     "Pietro Quitéria Raul Sônia Téo"
 ).split()
 LAST = (
-    "Albuquerque Barros Cavalcanti Dantas Esteves Farias Guimarães Holanda Iório Jardim Leite Machado Nóbrega "
-    "Peixoto Queiroz Rezende Sampaio Teles"
+    "Albuquerque Barros Cavalcanti Dantas Esteves Farias Guimarães Holanda Iório Jardim Leite Machado "
+    "Nóbrega Peixoto Queiroz Rezende Sampaio Teles"
 ).split()
 LIFTED_BY = (
     (range(6), 36),
