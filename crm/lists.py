@@ -17,8 +17,8 @@ from crm.users import User, can, require
 
 SECONDS_MAX = 600  # for one statement over millions of people
 ASKED_AT_ONCE = 8  # people whose validation is under way: one that hangs holds up the others little
-ASKED_A_STEP = 200  # people between two looks at how far it is
-PEOPLE_A_STEP = 50_000  # the same where the database does all by itself
+ASKED_A_STEP = 200  # people who are read at once to be asked about
+PEOPLE_A_STEP = 50_000  # between two looks at how far it is, where the database does all by itself
 ADD, REBUILD = "add", "rebuild"
 
 
@@ -266,8 +266,12 @@ async def ask_each(
     places = asyncio.Semaphore(ASKED_AT_ONCE)
 
     async def answer(row: asyncpg.Record) -> Verdict:
+        nonlocal done, failed
         async with places:
-            return await ask(campaign, Person(row["external_code"], str(row["id"]), row["document"]))
+            said = await ask(campaign, Person(row["external_code"], str(row["id"]), row["document"]))
+        done, failed = done + 1, failed + said.failed
+        note(Progress("asking", done, people, failed))
+        return said
 
     note(Progress("asking", 0, people))
     while rows := await connection.fetch(
@@ -283,8 +287,6 @@ async def ask_each(
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(answer(row)) for row in rows]
         said = [task.result() for task in asked]
-        done += len(rows)
-        failed += sum(each.failed for each in said)
         out = [
             row["id"]
             for row, each in zip(rows, said, strict=True)
@@ -292,7 +294,6 @@ async def ask_each(
         ]
         refused += len(out)
         await connection.execute("DELETE FROM candidate WHERE contact_id = ANY($1::bigint[])", out)
-        note(Progress("asking", done, people, failed))
     return {"rejected": counted["rejected"] + refused, "failed": failed}
 
 
