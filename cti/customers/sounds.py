@@ -31,6 +31,7 @@ class Sound:
 
 
 SILENCE = Sound(np.zeros(PACKET, np.int16))
+READING = (0.1, 0.25)  # the breaths of somebody who reads a greeting out
 
 
 def tone(hertz: int, level: float = 0.25) -> Sound:
@@ -39,8 +40,9 @@ def tone(hertz: int, level: float = 0.25) -> Sound:
     return Sound((wave * level * 32767).astype(np.int16))
 
 
-def voice(seed: int, seconds: float = 9.0) -> Sound:
-    """Somebody speaking without words: a pitch through three formants, in syllables with pauses."""
+def voice(seed: int, seconds: float = 9.0, breath: tuple[float, float] = (0.25, 0.7)) -> Sound:
+    """Somebody speaking without words: a pitch through three formants, in syllables with pauses; `breath` is
+    how many seconds the shortest and the longest of them last."""
     dice = Random(seed)
     pitch = dice.choice([dice.uniform(95, 140), dice.uniform(170, 235)])
     out = np.zeros(int(seconds * RATE))
@@ -61,7 +63,7 @@ def voice(seed: int, seconds: float = 9.0) -> Sound:
                 syllable += (gain + 0.02 / harmonic) * np.sin(harmonic * phase)
             out[place : place + length] += syllable * np.hanning(length)
             place += int(length * dice.uniform(0.85, 1.1))
-        place += int(dice.uniform(0.25, 0.7) * RATE)
+        place += int(dice.uniform(*breath) * RATE)
     return Sound((out / np.abs(out).max() * 0.35 * 32767).astype(np.int16))
 
 
@@ -69,7 +71,7 @@ def machine(seed: int) -> Sound:
     """An answering machine: a greeting in one breath, a beep, and then it listens."""
     pause = np.zeros(RATE // 2, np.int16)
     beep = tone(1000).samples[: RATE // 2]
-    return Sound(np.concatenate([voice(seed, 5.0).samples, pause, beep]), repeats=False)
+    return Sound(np.concatenate([voice(seed, 5.0, READING).samples, pause, beep]), repeats=False)
 
 
 def share(samples: Samples, hertz: float) -> float:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from cti.customers import SILENCE, CustomerCall, People, Telephone, machine, share, tone, voice
-from cti.customers.sounds import RATE
+from cti.customers.sounds import PACKET, RATE
+from cti.media.detection import Detector, Kind, Thresholds
 from tests.e2e.product import free_ports, until
 
 
@@ -31,6 +32,14 @@ def test_a_machine_speaks_then_beeps_then_listens():
     end = len(sound.samples)
     assert share(sound.samples[end - RATE // 2 :], 1000) > 0.9
     assert not sound.at(end + RATE).any()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_machine_sounds_like_one_to_the_detection(seed: int):
+    samples, detector = machine(seed).samples, Detector(Thresholds())
+    heard = (detector.feed(samples[at : at + PACKET]) for at in range(0, len(samples), PACKET))
+    decision = next(each for each in heard if each)
+    assert decision.kind is Kind.MACHINE, decision.why
 
 
 @pytest.fixture
