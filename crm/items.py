@@ -15,7 +15,7 @@ from crm import audit, campaigns
 from crm.campaigns import Campaign
 from crm.db import Db
 from crm.entry import Entry, missing
-from crm.item_states import STATE_LABELS, Next, Result, State
+from crm.item_states import STATE_LABELS, TO_WORK, Next, Result, State
 from crm.lists import Load, ShowList, add, generate, link, loads, show_list
 from crm.progress import Criteria, Page, Progress, counts, progress, search, why_not_called
 from crm.refused import Refused
@@ -246,6 +246,9 @@ async def claim_next(
         if claimed is None:
             return None
         item, numbers = claimed
+        if item.state not in TO_WORK:  # it came to its end in the agent's hands
+            await let_go(db, item.id, user.id)
+            continue
         opens = all_closed(numbers, closed or {}) if campaign.respect_destination_window else None
         if opens is not None and closed:
             await defer(db, item, opens, closed)

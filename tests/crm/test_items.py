@@ -368,6 +368,22 @@ async def test_whoever_has_only_blocked_or_wrong_numbers_is_taken_off_the_list(f
     assert [row["state"] for row in states] == [State.CANCELLED, State.CANCELLED]
 
 
+async def test_what_came_to_its_end_in_an_agents_hands_is_not_given_again(fresh_db, team, winback):
+    """The only number does not exist: the window stays with the agent, and *Next* brings somebody else."""
+    dead, other = await people(fresh_db, 2)
+    item = await put(
+        fresh_db, winback, dead, state=4, result="failure", held_by=team[0].id, held_until=NOON + MINUTE
+    )
+    await fresh_db.execute(
+        "INSERT INTO wrong_number (contact_id, number, at) SELECT $1, number, $2 FROM contact_phone"
+        " WHERE contact_id = $1", dead, NOON,
+    )  # fmt: skip
+    following = await put(fresh_db, winback, other)
+    assert (await items.claim_next(fresh_db, winback, team[0], NOON)).id == following
+    row = await fresh_db.fetchrow("SELECT state, held_by FROM list_item WHERE id = $1", item)
+    assert tuple(row) == (4, None)
+
+
 async def test_the_limit_of_attempts_ends_an_item(fresh_db, team, winback):
     [contact_id] = await people(fresh_db, 1)
     item_id = await put(fresh_db, winback, contact_id)
