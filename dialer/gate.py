@@ -67,7 +67,7 @@ class Gate:
         raise Refused(
             "The validation of the campaign failed, so this person is not called now: {why}",
             code="validation_failed",
-            why=said.why,
+            why=said.fault or said.why,
         )
 
     async def rules(self, user: User, item_id: int, number: str) -> Passed:

@@ -15,6 +15,7 @@ import aiohttp
 import asyncpg
 
 from crm.db import Db
+from crm.refused import Refused
 
 INPUTS = ("external_code", "internal_code", "document")  # in the order a procedure takes them
 PROCEDURE = re.compile(r"procedure:([a-z_][a-z0-9_]{0,62})")
@@ -40,6 +41,7 @@ class Verdict:
     allowed: bool
     why: str = ""  # the hook's own words, or what went wrong with it
     failed: bool = False  # the hook gave no answer, so `allowed` is nobody's word
+    fault: Refused | None = None  # what went wrong, where these are our words and not the hook's
 
 
 class Validation:
@@ -61,7 +63,7 @@ class Validation:
                     return await self._by_http(hook, told)
                 return await self._by_procedure(hook, list(told.values()), seconds)
         except (TimeoutError, asyncpg.QueryCanceledError):
-            return failed(f"no answer within {seconds:g} seconds")
+            return failed(Refused("no answer within {seconds} seconds", seconds=f"{seconds:g}"))
         except asyncpg.PostgresError as error:
             return failed(error.message or type(error).__name__)
         except Exception as error:  # the border to somebody else's program
@@ -70,7 +72,7 @@ class Validation:
     async def _by_procedure(self, hook: str, arguments: list[str], seconds: float) -> Verdict:
         named = PROCEDURE.fullmatch(hook)
         if named is None:
-            return failed(f"“{hook}” is neither a procedure nor an address")
+            return failed(Refused("“{hook}” is neither a procedure nor an address", hook=hook))
         places = ", ".join(f"${n}::text" for n in range(1, len(arguments) + 1))
         async with self._places, self._db.acquire() as connection, connection.transaction():
             # A server that never hears of our giving up ends it by itself.
@@ -91,9 +93,9 @@ class Validation:
         if answer.status == 204:
             return Verdict(True)
         if not 200 <= answer.status < 300:
-            return failed(f"the address answered {answer.status}")
+            return failed(Refused("the address answered {status}", status=answer.status))
         if len(body) > ANSWER_BYTES_MAX:
-            return failed("the answer is too long")
+            return failed(Refused("the answer is too long"))
         return verdict(json.loads(body))
 
 
@@ -107,8 +109,8 @@ def verdict(said: Any) -> Verdict:
         case {"allowed": bool(allowed), **rest}:
             return Verdict(allowed, "" if allowed else str(rest.get("reason") or "")[:WHY_MAX])
         case _:
-            return failed("the answer is neither yes nor no")
+            return failed(Refused("the answer is neither yes nor no"))
 
 
-def failed(why: str) -> Verdict:
-    return Verdict(False, why[:WHY_MAX], failed=True)
+def failed(why: str | Refused) -> Verdict:
+    return Verdict(False, str(why)[:WHY_MAX], failed=True, fault=why if isinstance(why, Refused) else None)

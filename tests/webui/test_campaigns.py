@@ -314,6 +314,16 @@ async def test_the_period_says_at_once_what_hours_mean(site):
     )  # Mon–Fri 09–12 and 14–18, Sat 10–12 and 14–16
 
 
+async def test_a_filter_says_at_once_how_many_it_finds(site):
+    filter = await everybody(site.db)
+    await people(site.db, 3)
+    path = "/campaigns/audience?filter="
+    assert (await site.boss.get(f"{path}{filter.id}")) == (200, "This filter finds 3 customers now.")
+    for nothing in ("", "x", "999"):
+        assert (await site.boss.get(path + nothing)) == (200, "")
+    assert 'data-audience="/campaigns/audience"' in (await site.boss.get("/campaigns/new"))[1]
+
+
 async def test_the_grid_is_kept_as_it_was_ticked(site):
     await begun(site)
     ticked = [("hour", f"{day}-{hour}") for day in range(5) for hour in (9, 10, 14)]
@@ -549,7 +559,7 @@ async def test_a_validation_that_breaks_is_shown_with_whom_it_left_out(site):
     finally:
         await runner.cleanup()
     assert "2 items were added." in page and "1 validation failed" in page
-    assert f'<a href="/contacts/{known[1]}">' in page and "the address answered 500" in page
+    assert f'<a href="/contacts/{known[1]}">Person 2</a>: the address answered 500' in page
 
 
 async def test_a_draft_has_no_list_to_record(site):

@@ -14,7 +14,7 @@ from functools import partial
 import aiohttp
 from aiohttp import web
 
-from crm import campaign_counts, filters, leads, lists
+from crm import campaign_counts, contacts, filters, leads, lists
 from crm.campaigns import Campaign
 from crm.db import AWAY
 from crm.lists import Load, Progress
@@ -36,6 +36,16 @@ log = logging.getLogger(__name__)
 routes = web.RouteTableDef()
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A validation that gave no answer about somebody."""
+
+    contact_id: int
+    contact: str
+    why: str
+    fault: Refused | None
+
+
 @dataclass
 class Recording:
     """One list being recorded, or the last one of its campaign."""
@@ -47,7 +57,7 @@ class Recording:
     load: Load | None = None
     refused: Refused | None = None
     cancelled_by: str = ""
-    failures: list[tuple[str, str]] = field(default_factory=list)  # the first few: (contact's id, why)
+    failures: list[Failure] = field(default_factory=list)  # the first few
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     @property
@@ -112,7 +122,10 @@ def begin(app: web.Application, by: User, campaign: Campaign, kind: str) -> Reco
                 about.validate_list, about.validation_inputs, told, about.validation_seconds
             )
             if verdict.failed and len(current.failures) < FAILURES_SHOWN:
-                current.failures.append((person.internal_code, verdict.why))
+                contact = await contacts.by_id(app[DB], int(person.internal_code))
+                name = contact.name if contact else ""
+                failure = Failure(int(person.internal_code), name, verdict.why, verdict.fault)
+                current.failures.append(failure)
             return verdict
 
         def note(progress: Progress) -> None:
@@ -174,6 +187,10 @@ def about(request: web.Request, campaign: Campaign) -> dict[str, object]:
         "campaign": campaign,
         "recording": current,
         "step": _(said.STEPS[current.progress.step]) if current else "",
+        "failures": [
+            (each, refusal(request, each.fault) if each.fault else each.why)
+            for each in (current.failures if current else [])
+        ],
         "refused": refusal(request, current.refused) if current and current.refused else "",
         "kinds": dict(said.choices(request, said.KINDS)),
         "states": said.states(request),

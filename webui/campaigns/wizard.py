@@ -13,12 +13,13 @@ from crm.item_states import SITUATION_LABELS, Situation
 from crm.refused import Refused
 from crm.users import can
 from dialer import retry, windows
+from webui.address import is_id
 from webui.auth import require
 from webui.campaigns import said as says
 from webui.campaigns.find import find
 from webui.campaigns.hours import cells, spans, within
 from webui.i18n import N_
-from webui.page import DB, FLOOR, render, words
+from webui.page import DB, FLOOR, fragment, render, words
 from webui.queues.pages import by_group
 from webui.sent import errors, several, typed
 
@@ -78,6 +79,18 @@ async def create(request: web.Request) -> web.Response:
     except Refused as refused:
         return await refusal(request, None, "identification", sent, errors(request, refused))
     raise web.HTTPSeeOther(onward(made, "identification", sent))
+
+
+@routes.get("/campaigns/audience")
+@require("run_campaigns")
+async def audience(request: web.Request) -> web.Response:
+    """How many customers the filter in hand finds now, in a sentence; nothing when it is not there."""
+    asked = request.query.get("filter", "")
+    saved = await filters.by_id(request.app[DB], int(asked)) if is_id(asked) else None
+    if saved is None:
+        return web.Response(text="")
+    found = await filters.count(request.app[DB], saved.tree)
+    return web.Response(text=fragment(request, "campaigns/audience.html", count=found))
 
 
 @routes.get("/campaigns/{id:[0-9]{1,9}}/{step:identification|period|settings|conclusion}")

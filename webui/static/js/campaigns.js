@@ -7,6 +7,7 @@ for (const box of document.querySelectorAll("[data-hours]")) hours(box);
 for (const form of document.querySelectorAll("[data-wizard]")) unsaved(form);
 for (const all of document.querySelectorAll("[data-mark-all]")) marks(all);
 for (const area of document.querySelectorAll("[data-count]")) counted(area);
+for (const line of document.querySelectorAll("[data-audience]")) audience(line);
 
 function hours(box) {
   const grid = box.querySelector(".hours-grid");
@@ -102,6 +103,21 @@ function hours(box) {
   const changed = () => grid.dispatchEvent(new Event("change", { bubbles: true }));
   box.addEventListener("change", say);
   say();
+}
+
+// How many customers the chosen filter finds, as soon as it is chosen.
+function audience(line) {
+  const select = document.getElementById(line.dataset.of);
+  const show = async () => {
+    const asked = select.value;
+    const answer = asked ? await fetch(`${line.dataset.audience}?filter=${asked}`).catch(() => null) : null;
+    const text = answer?.ok ? await answer.text() : "";
+    if (select.value !== asked) return; // another one was chosen meanwhile
+    line.textContent = text;
+    line.hidden = !text;
+  };
+  select.addEventListener("change", show);
+  show();
 }
 
 function within(value, bound) {
