@@ -17,7 +17,8 @@ SECONDS_MAX = 3600  # of one statement over all rows
 ROWS_A_STEP = 20_000  # between two movements of the progress bar
 ASKED_AT_ONCE = 200
 COLUMNS = (
-    "line name named company kind document external_code email notes phones emails custom address".split()
+    "line name named company kind document external_code email notes phones emails custom address"
+    " people".split()
 )
 
 
@@ -54,26 +55,46 @@ async def prepare(connection: asyncpg.Connection) -> None:
             line bigint NOT NULL, name text NOT NULL, named boolean NOT NULL, company text NOT NULL,
             kind text NOT NULL, document text NOT NULL, external_code text NOT NULL, email text NOT NULL,
             notes text NOT NULL, phones text[] NOT NULL, emails text[] NOT NULL, custom jsonb NOT NULL,
-            address jsonb);
+            address jsonb, people jsonb);
         CREATE TEMP TABLE met (LIKE stage, contact_id bigint NOT NULL);
         CREATE TEMP TABLE known (line bigint PRIMARY KEY, contact_id bigint NOT NULL);
         CREATE TEMP TABLE verdict (line bigint NOT NULL, reason text NOT NULL, value text NOT NULL);
         CREATE TEMP TABLE unlisted (line bigint PRIMARY KEY);
+        CREATE TEMP TABLE person (
+            line bigint NOT NULL, said_on bigint NOT NULL, place bigint NOT NULL, type text NOT NULL,
+            name text NOT NULL, phones text[] NOT NULL, email text NOT NULL);
+        CREATE TEMP TABLE speaker (
+            contact_id bigint NOT NULL, type text NOT NULL, name text NOT NULL, phones text[] NOT NULL,
+            email text NOT NULL, position integer NOT NULL);
         """
     )
 
 
 async def drop(connection: asyncpg.Connection) -> None:
-    await connection.execute(
-        "DROP TABLE IF EXISTS pg_temp.stage, pg_temp.met, pg_temp.known, pg_temp.verdict, pg_temp.unlisted"
-    )
+    tables = "stage met known verdict unlisted person speaker".split()
+    await connection.execute("DROP TABLE IF EXISTS " + ", ".join(f"pg_temp.{table}" for table in tables))
 
 
 async def copy(connection: asyncpg.Connection, rows: AsyncIterator[bytes]) -> None:
     await connection.copy_to_table(
         "stage", source=rows, columns=COLUMNS, format="csv", delimiter="\t", null="\\N", timeout=SECONDS_MAX
     )
-    await connection.execute("CREATE INDEX ON stage (line); ANALYZE stage", timeout=SECONDS_MAX)
+    await connection.execute(
+        """
+        CREATE INDEX ON stage (line);
+        ANALYZE stage;
+        INSERT INTO person (line, said_on, place, type, name, phones, email)
+        SELECT line, line, each.place, each.type, each.name, each.phones, each.email
+          FROM stage
+         CROSS JOIN ROWS FROM (
+                    jsonb_to_recordset(people) AS (type text, name text, phones text[], email text))
+               WITH ORDINALITY AS each (type, name, phones, email, place)
+         WHERE people IS NOT NULL;
+        CREATE INDEX ON person (line);
+        ANALYZE person;
+        """,
+        timeout=SECONDS_MAX,
+    )
 
 
 # -- Judging -----------------------------------------------------------------------------------------------
@@ -99,6 +120,15 @@ TWICE_BY_PHONE = """
                    RETURNING stage.line, twice.first)
     INSERT INTO verdict (line, reason, value) SELECT line, 'twice_in_file', first::text FROM gone
 """
+# A company may stand on a line for each of its people: they all go to its first line.
+TO_FIRST_LINE = """
+    UPDATE person SET line = verdict.value::bigint
+      FROM verdict WHERE verdict.line = person.line AND verdict.reason = 'twice_in_file'
+"""
+BROUGHT_SOMEBODY = """
+    UPDATE verdict SET reason = 'contact_added'
+      FROM person WHERE person.said_on = verdict.line AND person.line <> person.said_on
+"""
 KNOWN = """
     INSERT INTO known (line, contact_id)
     SELECT stage.line, min(contact.id) FROM stage
@@ -119,13 +149,18 @@ KNOWN_BY_PHONE = """
 """
 BLOCKED = """
     WITH struck AS MATERIALIZED (
-             SELECT DISTINCT stage.line FROM stage CROSS JOIN unnest(phones) AS given (number)
+             SELECT DISTINCT given.line
+               FROM (SELECT line, unnest(phones) AS number FROM stage
+                      UNION ALL
+                     SELECT line, unnest(phones) FROM person) AS given
                JOIN blocked_number ON blocked_number.number = given.number
                 AND (blocked_number.campaign_id IS NULL OR blocked_number.campaign_id = $1)),
          out AS (INSERT INTO unlisted (line)
                  SELECT stage.line FROM stage JOIN struck ON struck.line = stage.line
                   WHERE NOT EXISTS (SELECT FROM unnest(phones) AS given (number)
                                      WHERE NOT is_blocked(given.number, $1))
+                    AND NOT EXISTS (SELECT FROM person CROSS JOIN unnest(person.phones) AS given (number)
+                                     WHERE person.line = stage.line AND NOT is_blocked(given.number, $1))
                  RETURNING line)
     INSERT INTO verdict (line, reason, value) SELECT line, 'blocked', '' FROM out
 """
@@ -140,6 +175,9 @@ async def judge(
             TWICE_BY_PHONE if key == "phone" else TWICE.format(key=key), timeout=SECONDS_MAX
         )
     twice = await connection.fetchval("SELECT count(*) FROM verdict", timeout=SECONDS_MAX)
+    while count(await connection.execute(TO_FIRST_LINE, timeout=SECONDS_MAX)):
+        pass  # that line may itself be about somebody of an earlier one
+    await connection.execute(BROUGHT_SOMEBODY, timeout=SECONDS_MAX)
     blocked = count(await connection.execute(BLOCKED, campaign.id if campaign else None, timeout=SECONDS_MAX))
     if await connection.fetchval("SELECT EXISTS (SELECT FROM contact)"):
         for key in matches:
@@ -242,12 +280,45 @@ ADD_ADDRESSES = f"""
     SELECT stage.id, {", ".join(f"coalesce(address ->> '{part}', '')" for part in PLACE)}
       FROM stage WHERE line BETWEEN $1 AND $2 AND address IS NOT NULL
 """
+# Of the people of one company: who is said twice is one, with all the numbers; the first main one is.
+SPEAKERS = """
+    INSERT INTO speaker (contact_id, type, name, phones, email, position)
+    SELECT contact_id,
+           CASE WHEN main AND row_number() OVER (PARTITION BY contact_id, main ORDER BY first) = 1 THEN 'main'
+                WHEN type = 'main' THEN $1 ELSE type END,
+           name,
+           coalesce((SELECT array_agg(number ORDER BY place) FROM (
+                       SELECT number, min(place) AS place
+                         FROM unnest(string_to_array(numbers, ',')) WITH ORDINALITY AS said (number, place)
+                        WHERE number <> '' GROUP BY number ORDER BY 2 LIMIT 20) AS kept), '{}'),
+           email, row_number() OVER (PARTITION BY contact_id ORDER BY first)
+      FROM (SELECT whose.contact_id, bool_or(type = 'main') AS main,
+                   min(said_on * 10 + place) AS first,
+                   (array_agg(type ORDER BY said_on, place))[1] AS type,
+                   (array_agg(name ORDER BY said_on, place))[1] AS name,
+                   string_agg(array_to_string(phones, ','), ',' ORDER BY said_on, place) AS numbers,
+                   coalesce((array_agg(email ORDER BY said_on, place) FILTER (WHERE email <> ''))[1], '')
+                       AS email
+              FROM person
+              JOIN (SELECT line, id AS contact_id FROM stage
+                     UNION ALL
+                    SELECT line, contact_id FROM met) AS whose ON whose.line = person.line
+             GROUP BY whose.contact_id, f_norm(name)) AS one
+"""
+ADD_PEOPLE = """
+    INSERT INTO contact_person (contact_id, type, name, phones, email, position)
+    SELECT contact_id, speaker.type, speaker.name, speaker.phones, speaker.email, speaker.position
+      FROM stage JOIN speaker ON speaker.contact_id = stage.id
+     WHERE stage.line BETWEEN $1 AND $2
+     ORDER BY stage.line, speaker.position
+"""
 ADD_ITEMS = """
     INSERT INTO list_item (campaign_id, contact_id, generation, load_id)
     SELECT campaign.id, stage.id, campaign.generation, $4
       FROM stage JOIN campaign ON campaign.id = $3
-     WHERE stage.line BETWEEN $1 AND $2 AND stage.phones <> '{}'
-       AND NOT (stage.kind = 'company' AND campaign.company_target = 'selected')
+     WHERE stage.line BETWEEN $1 AND $2
+       AND CASE stage.kind WHEN 'company' THEN EXISTS (SELECT FROM campaign_phones($3, stage.id))
+           ELSE stage.phones <> '{}' END
        AND NOT EXISTS (SELECT FROM unlisted WHERE unlisted.line = stage.line)
      ORDER BY stage.line
 """
@@ -260,6 +331,8 @@ UPDATE_CONTACTS = """
            email = coalesce(nullif(contact.email, ''), said.email),
            notes = coalesce(nullif(said.notes, ''), contact.notes),
            custom = contact.custom || said.custom,
+           kind = CASE WHEN said.people IS NOT NULL AND length(contact.document) <> 11 THEN 'company'
+                  ELSE contact.kind END,
            updated = now()
       FROM (SELECT DISTINCT ON (contact_id) * FROM met ORDER BY contact_id, line) AS said
      WHERE contact.id = said.contact_id
@@ -281,6 +354,35 @@ MORE_EMAILS = """
      GROUP BY met.contact_id, given.email
     ON CONFLICT DO NOTHING
 """
+# A new main contact takes the place of the one there was, who stays with the other contacts.
+MAKE_ROOM = """
+    UPDATE contact_person AS had SET type = $1
+      FROM speaker JOIN met ON met.contact_id = speaker.contact_id
+     WHERE had.contact_id = speaker.contact_id AND had.type = 'main' AND speaker.type = 'main'
+       AND f_norm(had.name) <> f_norm(speaker.name)
+"""
+SAME_PEOPLE = """
+    UPDATE contact_person AS had
+       SET type = CASE speaker.type WHEN 'main' THEN 'main' ELSE had.type END,
+           phones = (had.phones || ARRAY (SELECT number FROM unnest(speaker.phones) AS new (number)
+                                           WHERE number <> ALL (had.phones)))[1:20],
+           email = coalesce(nullif(had.email, ''), speaker.email)
+      FROM speaker
+      JOIN (SELECT DISTINCT ON (contact_id, f_norm(name)) id, contact_id, f_norm(name) AS name
+              FROM contact_person WHERE contact_id IN (SELECT contact_id FROM met)
+             ORDER BY contact_id, f_norm(name), type <> 'main', id) AS known
+        ON known.contact_id = speaker.contact_id AND known.name = f_norm(speaker.name)
+     WHERE had.id = known.id
+"""
+MORE_PEOPLE = """
+    INSERT INTO contact_person (contact_id, type, name, phones, email, position)
+    SELECT contact.id, speaker.type, speaker.name, speaker.phones, speaker.email, 1000 + speaker.position
+      FROM speaker JOIN contact ON contact.id = speaker.contact_id AND contact.kind = 'company'
+     WHERE contact.id IN (SELECT contact_id FROM met)
+       AND NOT EXISTS (SELECT FROM contact_person AS had
+                        WHERE had.contact_id = contact.id AND f_norm(had.name) = f_norm(speaker.name))
+     ORDER BY contact.id, speaker.position
+"""
 MORE_ADDRESSES = f"""
     INSERT INTO contact_address (contact_id, {", ".join(PLACE)}, position)
     SELECT DISTINCT ON (met.contact_id) met.contact_id,
@@ -298,9 +400,13 @@ async def merge(
     campaign: Campaign | None,
     load_id: int | None,
     update: bool,
+    other_type: str,
     progress: Callable[[int], Awaitable[None]],
 ) -> Merged:
     """Inside the caller's transaction. New customers first; whoever is changed is locked only briefly."""
+    people = count(await connection.execute(SPEAKERS, other_type, timeout=SECONDS_MAX)) > 0
+    if people:
+        await connection.execute("CREATE INDEX ON speaker (contact_id); ANALYZE speaker", timeout=SECONDS_MAX)
     low, high, emails, addresses = await connection.fetchrow(
         """
         SELECT coalesce(min(line), 1), coalesce(max(line), 0), coalesce(bool_or(emails <> '{}'), false),
@@ -308,7 +414,8 @@ async def merge(
         """,
         timeout=SECONDS_MAX,
     )
-    steps = [ADD_CONTACTS, ADD_PHONES] + [ADD_EMAILS] * emails + [ADD_ADDRESSES] * addresses
+    steps = [ADD_CONTACTS, ADD_PHONES]
+    steps += [ADD_EMAILS] * emails + [ADD_ADDRESSES] * addresses + [ADD_PEOPLE] * people
     added = listed = 0
     for first in range(low, high + 1, ROWS_A_STEP):
         last = first + ROWS_A_STEP - 1
@@ -324,6 +431,10 @@ async def merge(
         updated = count(await connection.execute(UPDATE_CONTACTS, timeout=SECONDS_MAX))
         for step in (MORE_PHONES, MORE_EMAILS, MORE_ADDRESSES):
             await connection.execute(step, timeout=SECONDS_MAX)
+        if people:
+            await connection.execute(MAKE_ROOM, other_type, timeout=SECONDS_MAX)
+            await connection.execute(SAME_PEOPLE, timeout=SECONDS_MAX)
+            await connection.execute(MORE_PEOPLE, timeout=SECONDS_MAX)
     if campaign is None:
         return Merged(added, updated, 0, 0, 0)
     out_of_stage, out_of_met, before = await connection.fetchrow(

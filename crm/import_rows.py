@@ -29,9 +29,12 @@ ISO_DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[ T].*)?", re.ASCII)
 BRAZILIAN_NUMBER = re.compile(r"(?:R\$\s*)?([+-]?\d{1,3}(?:\.\d{3})+(?:,\d+)?|[+-]?\d+(?:[.,]\d+)?)\s*%?")
 PLACES = ("street", "number", "complement", "district", "city", "state", "postal_code")
 TEXTS = ("name", "company", "kind", "document", "external_code", "email", "notes")
-TARGETS = (*TEXTS, "area", "phone", *(f"address.{place}" for place in PLACES))
+PEOPLE = ("main.name", "main.phone", "main.email", "other.type", "other.name", "other.phone", "other.email")
+TARGETS = (*TEXTS, "area", "phone", *(f"address.{place}" for place in PLACES), *PEOPLE)
 CUSTOM = "custom:"  # before a custom field's key
-ONCE = frozenset(TARGETS) - {"phone", "area", "email", "notes", "name"}  # no two columns may fill these
+PHONES = frozenset(("phone", "main.phone", "other.phone"))
+SEVERAL = frozenset(("area", "email", "notes", "name", *PEOPLE)) - {"other.type"} | PHONES
+ONCE = frozenset(TARGETS) - SEVERAL  # no two columns may fill these
 MATCHES = ("document", "external_code", "phone")  # by what two rows, or a row and a customer, are the same
 STATES = {
     "acre": "AC", "alagoas": "AL", "amapa": "AP", "amazonas": "AM", "bahia": "BA", "ceara": "CE",
@@ -42,6 +45,10 @@ STATES = {
     "sao paulo": "SP", "sergipe": "SE", "tocantins": "TO",
 }  # fmt: skip
 COMPANY_WORDS = frozenset("j pj juridica empresa company c cnpj".split())
+MAIN = "main"  # the type of the person a company is spoken with first
+MAIN_WORDS = frozenset("main principal titular".split())
+OTHER = "Outro"  # the type of another person there when nobody says it
+TYPE_LENGTH_MAX = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,16 @@ class Plan:
     area_code: str = "11"  # completes local numbers
     phone_required: bool = True
     wrong_document: str = "reject"  # or "leave_out": the customer without it
+    other_type: str = OTHER  # of a company's contact whose type no column says
+
+
+class Person(NamedTuple):
+    """Somebody to speak with at a company."""
+
+    type: str
+    name: str
+    phones: tuple[str, ...]
+    email: str
 
 
 class Customer(NamedTuple):
@@ -68,6 +85,7 @@ class Customer(NamedTuple):
     emails: tuple[str, ...]  # besides the first
     custom: dict[str, str]
     address: dict[str, str]
+    people: tuple[Person, ...]
 
 
 class Rejected(Exception):
@@ -99,7 +117,16 @@ class Converter:
         self._custom = [(column, fields[target]) for column, target in places if target in fields]
         self._required = [field for field in plan.fields if field.required]
         self._address = [(column, target[8:]) for column, target in places if target.startswith("address.")]
-        self._phones = [(column, self._area_of(column)) for column in self._columns.get("phone", ())]
+        self._phones = self._places_of("phone")
+        self._people = [
+            (whose, self._places_of(f"{whose}.phone"))
+            for whose in ("main", "other")
+            if any(target.startswith(f"{whose}.") for target in self._columns)
+        ]
+
+    def _places_of(self, target: str) -> list[tuple[int, int]]:
+        """Of telephones: each column, and the one that holds its area code."""
+        return [(column, self._area_of(column)) for column in self._columns.get(target, ())]
 
     def _area_of(self, phone: int) -> int:
         """The column that holds a telephone column's area code: the nearest before it, else the first."""
@@ -115,21 +142,27 @@ class Converter:
             raise Rejected("too_many_cells")
         self.notes = []
         document = self._document(cells)
-        phones = self._numbers(cells) if self._phones else ()
-        emails = self._emails(cells) if "email" in self._columns else ()
+        phones = self._numbers(cells, self._phones) if self._phones else ()
+        emails = self._emails(cells, "email") if "email" in self._columns else ()
+        people = self._persons(cells) if self._people else ()
+        kind = self._kind(cells, document, bool(people))
+        if people and kind != "company":
+            self.notes.append(Note("not_a_company", -1, people[0].name))
+            people = ()
         company = self._text(cells, "company", COMPANY_LENGTH_MAX)
         said = self._text(cells, "name", NAME_LENGTH_MAX)
-        if self.plan.phone_required and not phones:
-            wrong = next((note for note in self.notes if note.column in self._columns.get("phone", ())), None)
+        if self.plan.phone_required and not phones and not any(person.phones for person in people):
+            wrong = next((n for n in self.notes if n.reason in ("not_a_phone", "digits_lost")), None)
             raise Rejected("no_phone", *wrong[1:]) if wrong else Rejected("no_phone")
         name = said or company or (display(phones[0]) if phones else "") or document or (emails or ("",))[0]
+        name = name or (people[0].name if people else "")
         if not name:
             raise Rejected("empty")
         return Customer(
             name,
             bool(said),
             company,
-            self._kind(cells, document),
+            kind,
             document,
             self._text(cells, "external_code", CODE_LENGTH_MAX),
             emails[0] if emails else "",
@@ -138,6 +171,7 @@ class Converter:
             emails[1:],
             self._answers(cells) if self._custom or self._required else {},
             self._place(cells) if self._address else {},
+            people,
         )
 
     def _text(self, cells: Sequence[str], target: str, length_max: int) -> str:
@@ -151,11 +185,15 @@ class Converter:
             raise Rejected("too_long", columns[0], text)
         return text
 
-    def _kind(self, cells: Sequence[str], document: str) -> str:
+    def _kind(self, cells: Sequence[str], document: str, has_people: bool) -> str:
+        """Whoever has people to speak with is a company, unless a column or a CPF says otherwise."""
         columns = self._columns.get("kind")
         if columns and (said := plain(cells[columns[0]])):
             return "company" if not COMPANY_WORDS.isdisjoint(said.split()) else "person"
-        return "company" if len(document) == 14 and valid_cnpj(document) else "person"
+        if len(document) == 14 and valid_cnpj(document):
+            return "company"
+        cpf = len(document) == 11 and document.isdigit()
+        return "company" if has_people and not cpf else "person"
 
     def _document(self, cells: Sequence[str]) -> str:
         columns = self._columns.get("document")
@@ -170,9 +208,9 @@ class Converter:
         self.notes.append(Note("not_a_document", columns[0], text))
         return ""
 
-    def _numbers(self, cells: Sequence[str]) -> tuple[str, ...]:
+    def _numbers(self, cells: Sequence[str], places: Iterable[tuple[int, int]]) -> tuple[str, ...]:
         found: dict[str, None] = {}
-        for column, area_column in self._phones:
+        for column, area_column in places:
             text = cells[column].strip()
             if text:
                 area = (cells[area_column].strip() if area_column >= 0 else "") or self.plan.area_code
@@ -197,14 +235,28 @@ class Converter:
                 self.notes.append(Note("digits_lost" if one else "not_a_phone", column, cell))
                 return
 
-    def _emails(self, cells: Sequence[str]) -> tuple[str, ...]:
+    def _emails(self, cells: Sequence[str], target: str) -> tuple[str, ...]:
         found: dict[str, None] = {}
-        for column in self._columns["email"]:
+        for column in self._columns.get(target, ()):
             for text in SEVERAL_EMAILS.split(cells[column].strip()):
                 if text and EMAIL.fullmatch(text) and len(text) <= EMAIL_LENGTH_MAX:
                     found[text] = None
                 elif text:
                     self.notes.append(Note("not_an_email", column, text))
+        return tuple(found)
+
+    def _persons(self, cells: Sequence[str]) -> tuple[Person, ...]:
+        """The main contact and another one; without a name its type, number or e-mail stands for it."""
+        found = []
+        for whose, places in self._people:
+            name = self._text(cells, f"{whose}.name", NAME_LENGTH_MAX)
+            phones = self._numbers(cells, places)
+            email = next(iter(self._emails(cells, f"{whose}.email")), "")
+            said = self._text(cells, f"{whose}.type", TYPE_LENGTH_MAX)
+            if name or phones or email:
+                type = MAIN if whose == "main" or plain(said) in MAIN_WORDS else said or self.plan.other_type
+                name = name or said or (display(phones[0]) if phones else email)
+                found.append(Person(type, name, phones, email))
         return tuple(found)
 
     def _answers(self, cells: Sequence[str]) -> dict[str, str]:
@@ -388,26 +440,39 @@ GUESSES: tuple[tuple[str, str], ...] = (
     (r"uf|estado|state", "address.state"),
     (r"cep|codigo postal|postal code|zip", "address.postal_code"),
 )  # fmt: skip
+WHO = r"(contato|responsavel|representante|contact)( principal)?"
+AT_COMPANIES: tuple[tuple[str, str], ...] = (  # in files of companies, before the others
+    (rf"(tipo|setor|departamento|cargo|type) (d[oe] |of )?{WHO}|setor|departamento", "other.type"),
+    (rf"(nome (d[oe] )?)?{WHO}( name| person)?|pessoa (de|para) contato", "main.name"),
+    (rf"((e ?)?mail) (d[oe] )?{WHO}|{WHO} (e ?)?mail", "main.email"),
+    (rf"(fone|telefone|tel|celular|cel|whats|whatsapp) (d[oe] )?{WHO}|{WHO} (phone|fone)", "main.phone"),
+)
+ALONE = frozenset(("name", "main.name", "main.email"))  # of several such columns only one is guessed
+COMPANY_HEADING = re.compile(r"(.* )?(razao social|cnpj|nome fantasia|empresa|company)( .*)?")
 SURE: tuple[str, ...] = ("document", "email", "phone")  # what cells alone can tell
 
 
 def guess(names: Sequence[str], samples: Sequence[Sequence[str]], fields: Iterable[Field]) -> list[str]:
     """A target for each column by its heading, else by what its cells look like."""
     custom = {plain(word): CUSTOM + field.key for field in fields for word in (field.key, field.label)}
+    companies = any(COMPANY_HEADING.fullmatch(plain(name)) for name in names)
     taken: set[str] = set()
     targets: list[str] = []
     for name, cells in zip(names, samples, strict=True):
         words = plain(re.sub(r" \(\d+\)$", "", name))
-        target = custom.get(words) or by_heading(words) or by_cells(cells)
-        if target in taken and (target in ONCE or target.startswith(CUSTOM) or target == "name"):
+        target = custom.get(words) or by_heading(words, companies) or by_cells(cells)
+        if target in taken and (target in ONCE or target.startswith(CUSTOM) or target in ALONE):
             target = ""
         taken.add(target)
         targets.append(target)
-    return targets
+    if "other.type" in taken and "main.name" in taken:  # a contact in each row, of the type beside it
+        return [target.replace("main.", "other.") for target in targets]
+    return ["" if target == "other.type" else target for target in targets]
 
 
-def by_heading(words: str) -> str:
-    return next((target for pattern, target in GUESSES if re.fullmatch(pattern, words)), "")
+def by_heading(words: str, companies: bool = False) -> str:
+    guesses = (*AT_COMPANIES, *GUESSES) if companies else GUESSES
+    return next((target for pattern, target in guesses if re.fullmatch(pattern, words)), "")
 
 
 def by_cells(cells: Sequence[str]) -> str:
@@ -440,7 +505,7 @@ def wrong_plan(targets: Sequence[str], fields: Iterable[Field], phone_required: 
         return "unknown_target"
     if len(set(once)) < len(once):
         return "target_twice"
-    if phone_required and "phone" not in chosen:
+    if phone_required and PHONES.isdisjoint(chosen):
         return "phone_not_mapped"
     return "" if {"name", "company", "phone", "document", "email"} & set(chosen) else "nothing_mapped"
 
@@ -453,4 +518,5 @@ def plan_of(values: Mapping[str, Any], fields: Iterable[Field]) -> Plan:
         values["area_code"],
         values["phone_required"],
         values["wrong_document"],
+        values.get("other_type") or OTHER,
     )

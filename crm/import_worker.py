@@ -68,7 +68,7 @@ def convert(asked: dict[str, Any]) -> dict[str, Any]:
             try:
                 customer = work.row(cells)
                 rows.writerow(staged(line, customer, cells))
-                figures["phones"] += len(customer.phones)
+                figures["phones"] += len(customer.phones) + sum(len(each.phones) for each in customer.people)
                 for note in work.notes:
                     figures["notes"] += 1
                     report.writerow(
@@ -88,7 +88,7 @@ def staged(line: int, customer: Customer, cells: list[str]) -> list[object]:
     joined = "".join(cells)
     if "\x00" in joined or not joined.isascii():
         readable(joined)
-    emails, custom, address = customer.emails, customer.custom, customer.address
+    emails, custom, address, people = customer.emails, customer.custom, customer.address, customer.people
     return [
         line,
         *customer[:8],
@@ -96,6 +96,7 @@ def staged(line: int, customer: Customer, cells: list[str]) -> list[object]:
         array(emails) if emails else NO_TEXTS,
         json.dumps(custom, ensure_ascii=False) if custom else NO_TEXTS,
         json.dumps(address, ensure_ascii=False) if address else NULL,
+        json.dumps([each._asdict() for each in people], ensure_ascii=False) if people else NULL,
     ]
 
 

@@ -30,7 +30,18 @@ from crm.entry import TRUE, missing
 from crm.exports import harmless
 from crm.form import Field
 from crm.import_layouts import ImportLayout
-from crm.import_rows import MATCHES, Converter, Note, Rejected, guess, plan_of, wrong_plan
+from crm.import_rows import (
+    MATCHES,
+    OTHER,
+    TYPE_LENGTH_MAX,
+    Converter,
+    Note,
+    Person,
+    Rejected,
+    guess,
+    plan_of,
+    wrong_plan,
+)
 from crm.import_worker import HEAD, TOO_LARGE
 from crm.lists import Ask
 from crm.refused import Refused
@@ -65,7 +76,7 @@ class Import:
     bytes: int
     preview: Preview
     columns: tuple[Mapping[str, str], ...]  # name and target
-    options: Mapping[str, Any]  # area_code, matches, on_known, phone_required, wrong_document
+    options: Mapping[str, Any]  # area_code, matches, on_known, phone_required, wrong_document, other_type
     state: str
     rows_all: int
     rows_read: int
@@ -109,6 +120,7 @@ class Tried:
     name: str
     phones: tuple[str, ...]
     document: str
+    people: tuple[Person, ...]
     rejected: str  # a reason, or empty
     notes: tuple[Note, ...]
 
@@ -177,6 +189,7 @@ def checked_options(values: Mapping[str, Any], targets: Sequence[str], area_code
         "wrong_document": str(values.get("wrong_document") or "reject"),
         "phone_required": values.get("phone_required", "phone" in targets) in TRUE,
         "matches": [key for key in MATCHES if key in wished],
+        "other_type": str(values.get("other_type") or OTHER).strip(),
     }
     if answer["area_code"] not in AREA_CODES:
         errors["area_code"] = "not_an_option"
@@ -184,6 +197,8 @@ def checked_options(values: Mapping[str, Any], targets: Sequence[str], area_code
         errors["on_known"] = "not_an_option"
     if answer["wrong_document"] not in WRONG_DOCUMENT:
         errors["wrong_document"] = "not_an_option"
+    if len(answer["other_type"]) > TYPE_LENGTH_MAX or "\x00" in answer["other_type"]:
+        errors["other_type"] = "too_long"
     if any(key not in targets for key in answer["matches"]):
         errors["matches"] = "not_in_the_file"
     if errors:
@@ -212,11 +227,10 @@ def tried(one: Import, fields: Sequence[Field]) -> list[Tried]:
     for cells in one.preview.rows:
         try:
             customer = work.row(cells)
-            answer.append(
-                Tried(cells, customer.name, customer.phones, customer.document, "", tuple(work.notes))
-            )
+            who = (customer.name, customer.phones, customer.document, customer.people)
+            answer.append(Tried(cells, *who, "", tuple(work.notes)))
         except Rejected as no:
-            answer.append(Tried(cells, "", (), "", no.reason, ()))
+            answer.append(Tried(cells, "", (), "", (), no.reason, ()))
     return answer
 
 
@@ -634,7 +648,8 @@ class Imports:
         async with connection.transaction():
             load_id = await self._load(connection, by, one, campaign, figures, judged)
             update = one.options["on_known"] == "update"
-            merged = await import_merge.merge(connection, campaign, load_id, update, progress)
+            other_type = one.options.get("other_type", OTHER)
+            merged = await import_merge.merge(connection, campaign, load_id, update, other_type, progress)
             if load_id is not None:
                 await connection.execute(
                     """

@@ -232,6 +232,137 @@ async def test_without_anything_to_tell_them_apart_every_row_is_somebody(jobs):
     assert (one.added, one.duplicates) == (2, 0)
 
 
+# -- the people of companies ---------------------------------------------------------------------------------
+
+SHOP = "12.ABC.345/01DE-35"
+FACTORY = "11.222.333/0001-81"
+PAIRS = [
+    "document",
+    "company",
+    "main.name",
+    "main.phone",
+    "main.email",
+    "other.type",
+    "other.name",
+    "other.phone",
+]
+
+
+async def spoken_with(db):
+    """Company, type, name, phones, e-mail of each, in the order shown."""
+    rows = await db.fetch(
+        """
+        SELECT contact.company, type, contact_person.name, phones, contact_person.email
+          FROM contact_person JOIN contact ON contact.id = contact_id AND kind = 'company'
+         ORDER BY company, type <> 'main', position, contact_person.id
+        """
+    )
+    return [tuple(row) for row in rows]
+
+
+async def test_a_company_comes_in_with_its_main_contact_and_another(jobs):
+    one = await jobs.done(
+        "cnpj;empresa;c1;f1;e1;setor;c2;f2\n"
+        f"{SHOP};Loja;Ana;11 98765-4321 / 1133334444;ana@loja.co;Financeiro;Beto;(21) 3333-4444\n"
+        f"{FACTORY};Fábrica;;;;;;2133335555\n",
+        targets=PAIRS,
+        other_type="Compras",
+    )
+    assert (one.added, one.rejected, one.notes, one.phones) == (2, 0, 0, 4), jobs.reported(one)
+    assert await spoken_with(jobs.db) == [
+        ("Fábrica", "Compras", "(21) 3333-5555", ["+552133335555"], ""),
+        ("Loja", "main", "Ana", ["+5511987654321", "+551133334444"], "ana@loja.co"),
+        ("Loja", "Financeiro", "Beto", ["+552133334444"], ""),
+    ]
+    loja = (await contacts.search(jobs.db, "beto"))[0]
+    assert loja.company == "Loja" and [person.name for person in loja.people] == ["Ana", "Beto"]
+
+
+async def test_a_company_on_a_line_for_each_of_its_people_is_one_with_all_of_them(jobs):
+    one = await jobs.done(
+        "cnpj;empresa;setor;c2;f2\n"
+        f"{SHOP};Loja;principal;Ana;1133334444\n"
+        f"{SHOP};Loja;Financeiro;Beto;1133335555\n"
+        f"{SHOP};Loja;Principal;Célia;1133336666\n"
+        f"{SHOP};Loja;Financeiro;BETO;1133337777\n",
+        targets=["document", "company", "other.type", "other.name", "other.phone"],
+    )
+    assert (one.added, one.duplicates) == (1, 3)
+    assert await spoken_with(jobs.db) == [
+        ("Loja", "main", "Ana", ["+551133334444"], ""),
+        ("Loja", "Financeiro", "Beto", ["+551133335555", "+551133337777"], ""),
+        ("Loja", "Outro", "Célia", ["+551133336666"], ""),
+    ]
+    assert {row["reason"] for row in jobs.reported(one)} == {"contact_added"}
+
+
+async def test_a_company_we_have_keeps_its_people_and_a_new_main_contact_takes_the_place(jobs):
+    await jobs.done(
+        f"cnpj;empresa;c1;f1;e1;t;c2;f2\n{SHOP};Loja;Ana;1133334444;;Financeiro;Beto;1133335555\n",
+        targets=PAIRS,
+    )
+    one = await jobs.done(
+        f"cnpj;empresa;c1;f1;e1;t;c2;f2\n{SHOP};Loja;Célia;1133336666;;Compras;beto;1133337777\n",
+        targets=PAIRS,
+    )
+    assert (one.added, one.updated) == (0, 1)
+    assert await spoken_with(jobs.db) == [
+        ("Loja", "main", "Célia", ["+551133336666"], ""),
+        ("Loja", "Outro", "Ana", ["+551133334444"], ""),
+        ("Loja", "Financeiro", "Beto", ["+551133335555", "+551133337777"], ""),
+    ]
+    kept = await jobs.done(
+        f"cnpj;empresa;c1;f1;e1;t;c2;f2\n{SHOP};Loja;Davi;1133338888;;;;\n", targets=PAIRS, on_known="keep"
+    )
+    assert kept.updated == 0 and "Davi" not in [row[2] for row in await spoken_with(jobs.db)]
+
+
+async def test_the_contact_of_somebody_who_is_no_company_is_left_out_and_told(jobs):
+    one = await jobs.done(
+        "cpf;nome;contato;fone\n529.982.247-25;Zé;Ana;1133334444\n",
+        targets=["document", "name", "main.name", "phone"],
+    )
+    assert (one.added, one.notes) == (1, 1) and await spoken_with(jobs.db) == []
+    assert [(row["reason"], row["value"]) for row in jobs.reported(one)] == [("~not_a_company", "Ana")]
+
+
+@pytest.mark.parametrize(
+    "settings, listed",
+    [
+        ({"company_target": "main"}, ["Loja"]),
+        ({"company_target": "selected", "company_types": ["Financeiro"]}, ["Fábrica"]),
+    ],
+)
+async def test_companies_are_listed_when_the_campaigns_contacts_can_be_called(jobs, settings, listed):
+    here = await campaign(jobs.db, [jobs.by], **settings)
+    text = (
+        "cnpj;empresa;c1;f1;e1;t;c2;f2\n"
+        f"{SHOP};Loja;Ana;1133334444;;;;\n"
+        f"{FACTORY};Fábrica;;;;Financeiro;Beto;1133335555\n"
+    )
+    one = await jobs.done(text, campaign_id=here.id, targets=PAIRS)
+    assert (one.added, one.listed) == (2, 1)
+    assert await items(jobs.db) == listed
+
+
+async def test_a_company_whose_contact_may_be_called_is_not_blocked(jobs):
+    here = await campaign(jobs.db, [jobs.by])
+    await blocklist.block(jobs.db, None, "11 3333-0001")
+    text = (
+        "cnpj;empresa;fone;c1;f1\n"
+        f"{SHOP};Loja;1133330001;Ana;1133330002\n"
+        f"{FACTORY};Fábrica;1133330001;Beto;1133330001\n"
+    )
+    one = await jobs.done(
+        text,
+        campaign_id=here.id,
+        targets=["document", "company", "phone", "main.name", "main.phone"],
+        matches=["document"],
+    )
+    assert (one.added, one.blocked, one.listed) == (2, 1, 1)
+    assert await items(jobs.db) == ["Loja"]
+
+
 # -- for a campaign ------------------------------------------------------------------------------------------
 
 

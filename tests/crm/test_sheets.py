@@ -21,6 +21,7 @@ from crm.import_rows import (
     phone_of,
     valid_cnpj,
     valid_cpf,
+    wrong_plan,
 )
 from crm.refused import Refused
 from crm.sheets import Reading
@@ -421,6 +422,55 @@ def test_columns_are_guessed_by_their_headings_and_else_by_their_cells():
     ]  # fmt: skip
     bare = guess(["", "", ""], [("529.982.247-25",), ("ana@example.com",), ("Ana",)], [])
     assert bare == ["document", "email", ""]
+
+
+@pytest.mark.parametrize(
+    "names, targets",
+    [
+        (
+            ["Razão Social", "CNPJ", "Telefone", "Contato", "Fone contato", "E-mail do contato"],
+            ["company", "document", "phone", "main.name", "main.phone", "main.email"],
+        ),
+        (
+            ["CNPJ", "Empresa", "Setor do contato", "Nome do contato", "Celular do responsável"],
+            ["document", "company", "other.type", "other.name", "other.phone"],
+        ),
+        (["CNPJ", "Nome", "Setor"], ["document", "name", ""]),
+        (["Contato", "Telefone do contato", "Setor"], ["name", "phone", ""]),
+    ],
+)
+def test_the_contacts_of_companies_are_guessed_where_companies_are_meant(names, targets):
+    assert guess(names, [()] * len(names), []) == targets
+
+
+def people_of(cells, targets=("kind", "main.name", "main.phone", "other.type", "other.name", "other.email")):
+    work = Converter(Plan(tuple(targets), phone_required=False, other_type="Compras"))
+    return work.row(cells), [(note.reason, note.value) for note in work.notes]
+
+
+def test_a_companys_people_have_the_type_said_or_the_one_chosen():
+    ana = ("main", "Ana", ("+551133334444",), "")
+    beto = ("Financeiro", "Beto", (), "b@x.co")
+    customer, notes = people_of(["", "Ana", "1133334444", "Financeiro", "Beto", "b@x.co"])
+    assert (customer.kind, customer.people, notes) == ("company", (ana, beto), [])
+    customer, _ = people_of(["PJ", "", "", "", "Beto", "b@x.co"])
+    assert customer.people == (("Compras", "Beto", (), "b@x.co"),)
+    customer, _ = people_of(["PJ", "", "", "Principal", "Beto", ""])
+    assert customer.people == (("main", "Beto", (), ""),)
+    customer, notes = people_of(["PJ", "", "12", "Vendas", "", "b@x.co"])
+    assert customer.people == (("Vendas", "Vendas", (), "b@x.co"),) and notes == [("not_a_phone", "12")]
+    customer, notes = people_of(["PF", "Ana", "Zé"], ("kind", "main.name", "name"))
+    assert (customer.kind, customer.people, notes) == ("person", (), [("not_a_company", "Ana")])
+
+
+def test_a_contacts_number_is_a_number_to_call():
+    work = Converter(Plan(("main.name", "main.phone")))
+    assert work.row(["Ana", "1133334444"]).people[0].phones == ("+551133334444",)
+    with pytest.raises(Rejected) as no:
+        work.row(["Ana", "12"])
+    assert (no.value.reason, no.value.column, no.value.value) == ("no_phone", 1, "12")
+    assert wrong_plan(["main.phone", "company"], [], True) == ""
+    assert wrong_plan(["main.name", "company"], [], True) == "phone_not_mapped"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from multidict import MultiMapping
 from config.settings import AREA_CODES
 from crm import campaigns, import_layouts, imports, lists
 from crm.campaigns import Campaign
+from crm.import_rows import MAIN
 from crm.imports import Import, Imports, Progress
 from crm.refused import Refused
 from crm.sheets import Reading
@@ -316,6 +317,7 @@ async def drawn(
         layouts=await import_layouts.all(request.app[DB]),
         tried=imports.tried(found, fields),
         reason=lambda key: said.reason(_, key),
+        main=MAIN,
         delimiters=[(code, _(word)) for code, word in said.DELIMITERS.items()],
         encodings=list(said.ENCODINGS.items()),
         area_codes=[(code, code) for code in sorted(AREA_CODES)],
@@ -358,6 +360,7 @@ def options_of(sent: MultiMapping[Any]) -> dict[str, Any]:
         "on_known": str(sent.get("on_known", "")),
         "wrong_document": str(sent.get("wrong_document", "")),
         "phone_required": "phone_required" in sent,
+        "other_type": str(sent.get("other_type", "")),
         "matches": several(sent, "matches"),
     }
 

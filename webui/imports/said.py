@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from crm.form import MESSAGES, Field
-from crm.import_rows import CUSTOM, PLACES, TEXTS
+from crm.import_rows import CUSTOM, PEOPLE, PLACES, TEXTS
 from webui.i18n import N_
 
 REASONS = {
@@ -25,6 +25,8 @@ REASONS = {
     "twice_in_file": N_("the same as an earlier line"),
     "already_known": N_("already a customer, left unchanged"),
     "blocked": N_("only blocked numbers: not on the list"),
+    "contact_added": N_("the same as an earlier line; its contact person was added there"),
+    "not_a_company": N_("a contact person of somebody who is no company"),
     "not_valid": N_("the campaign's validation refused: not on the list"),
 }
 PROBLEMS = {
@@ -53,6 +55,13 @@ TARGETS = {
     "address.city": N_("City"),
     "address.state": N_("State"),
     "address.postal_code": N_("CEP"),
+    "main.name": N_("Main contact: name"),
+    "main.phone": N_("Main contact: telephone"),
+    "main.email": N_("Main contact: e-mail"),
+    "other.type": N_("Other contact: kind"),
+    "other.name": N_("Other contact: name"),
+    "other.phone": N_("Other contact: telephone"),
+    "other.email": N_("Other contact: e-mail"),
 }
 MATCHES = {
     "document": N_("CPF or CNPJ"),
@@ -91,6 +100,7 @@ def targets(_: Callable[[str], str], fields: Iterable[Field]) -> list[tuple[str,
         (_("Customer"), [(name, _(TARGETS[name])) for name in TEXTS]),
         (_("Telephones"), [(name, _(TARGETS[name])) for name in ("phone", "area")]),
         (_("Address"), [(name, _(TARGETS[name])) for name in places]),
+        (_("Contacts at a company"), [(name, _(TARGETS[name])) for name in PEOPLE]),
         (_("Custom fields"), [(CUSTOM + field.key, field.label) for field in fields]),
     ]
 
