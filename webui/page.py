@@ -217,7 +217,7 @@ def said(request: web.Request, refused: Refused) -> str:
 
 
 def value_said(name: str, value: object, _: Callable[[str], str]) -> object:
-    """A state, a kind of thing, a right or a reason within a refusal; anything else is somebody's own word."""
+    """A state, a kind of thing, a right or a reason within a refusal; else it is somebody's own word."""
     if isinstance(value, Refused):
         return _(value.template).format(**value.values)
     if name == "right" and value in RIGHTS:
