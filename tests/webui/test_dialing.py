@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -9,14 +10,17 @@ import pytest_asyncio
 
 from config import Settings
 from crm import audit, campaigns, centre
+from crm.calls import ZONE
 from crm.dialing import ADVANCED as ADVANCED_OF
 from crm.dialing import VISIBLE, Dialing, check
+from crm.hours import PRESETS
 from crm.refused import Refused
 from crm.users import Role
 from cti.media import tones
 from cti.media.detection import LIMITS
 from dialer import pacing
 from dialer.pacing import Why
+from dialer.simulation import Forecast
 from tests.crm.campaigning import agents, campaign, people, put
 from tests.dialer.test_drive import dialing
 from tests.fakes.wall import FakeWall
@@ -27,6 +31,8 @@ from webui.dialing import said
 from webui.dialing.live import gauge
 from webui.dialing.messages import stem_of
 from webui.dialing.settings import ADVANCED, RANGES, THRESHOLDS, values_of
+from webui.dialing.simulation import JOBS, open_hours, through_at
+from webui.dialing.trade_off import BOTTOM, LEFT, RIGHT, TOP, chart
 
 
 @pytest_asyncio.fixture
@@ -417,6 +423,87 @@ async def test_a_share_stands_beside_its_limit_in_the_middle_of_the_bar(site):
         (100, "bad"),
     ]
     assert (gauge(asked, 0, 0).width, gauge(asked, 1, 0).tone) == (0, "bad")
+
+
+# -- what to expect ------------------------------------------------------------------------------------------
+
+
+async def simulated(site, **changes) -> str:
+    """The page once the simulation has ended."""
+    sent = settings(**{"mode": "ratio", "agents": "2", "hours": "1", "simulate": "1"} | changes)
+    status, page, _ = await site.boss.post(site.here, sent)
+    assert status == 200 and "It is not saved yet." in page, page
+    await until(lambda: site.app[JOBS][site.campaign.id].done)
+    return (await site.boss.get(site.here))[1]
+
+
+async def test_a_simulation_says_what_to_expect_and_saves_nothing(site):
+    for contact in await people(site.db, 60, first=910000000):
+        await put(site.db, site.campaign, contact)
+    page = await simulated(site)
+    told = page.partition('class="expected-said">')[2].partition("<")[0]
+    assert told.startswith("2 agents, 25 % answer: ") and "minutes of talk an hour each" in told
+    assert "the list is through on" in told
+    assert "There is little history: 0 calls" in page
+    assert page.count('class="point point-chosen"') == 1 and page.count('<tr><th scope="row">') == 6
+    assert (await now_of(site)).dialing.mode == "manual"
+
+
+async def test_a_page_that_waits_is_pushed_how_far_the_simulation_is(site):
+    async with site.boss.http.ws_connect(site.here + "/feed") as socket:
+        assert "It takes some seconds" in json.loads((await socket.receive()).data)["regions"]["simulation"]
+        await simulated(site)
+        while "<svg viewBox" not in json.loads((await socket.receive()).data)["regions"]["simulation"]:
+            pass
+
+
+@pytest.mark.parametrize(
+    "changes, field",
+    [
+        ({"agents": "0"}, "agents"),
+        ({"hours": "25"}, "hours"),
+        ({"mode": "preview"}, "mode"),
+        ({"ratio": "0.5"}, "ratio"),
+    ],
+)
+async def test_what_cannot_be_simulated_is_said_at_its_field(site, changes, field):
+    sent = settings(**{"mode": "ratio", "agents": "2", "hours": "1", "simulate": "1"} | changes)
+    status, page, _ = await site.boss.post(site.here, sent)
+    assert status == 422 and f'id="n-{field}"' in page
+    assert site.app[JOBS] == {}
+
+
+def test_open_hours_of_a_list_pass_by_day_until_it_is_through():
+    hours = {"0": [[540, 720], [780, 900]], "2": [[540, 600]]}  # Monday 9–12 and 13–15, Wednesday 9–10
+    monday = datetime.datetime(2026, 11, 16, 11, 0, tzinfo=ZONE)
+    assert through_at(hours, monday, 1800).strftime("%a %H:%M") == "Mon 11:30"
+    assert through_at(hours, monday, 2 * 3600).strftime("%a %H:%M") == "Mon 14:00"
+    assert through_at(hours, monday, 3.5 * 3600).strftime("%a %d %H:%M") == "Wed 18 09:30"
+    assert through_at(hours, monday, 4.5 * 3600).strftime("%a %d %H:%M") == "Mon 23 09:30"
+    assert through_at({}, monday, 1) is None and through_at(hours, monday, 1e9) is None
+
+
+async def test_it_dials_in_the_hours_of_campaign_and_destinations_as_long_as_asked(site):
+    always = replace(await now_of(site), hours=PRESETS["24h"], respect_destination_window=False)
+    assert open_hours(always, 8)["6"] == [[0, 480]]
+    respectful = replace(always, respect_destination_window=True)
+    assert open_hours(respectful, 8)["0"] == [[540, 1020]] and "6" not in open_hours(respectful, 8)
+
+
+def forecast(talk, abandoned):
+    return Forecast(10, 0.03, talk, abandoned, 0.8, 600, None, None)
+
+
+def test_a_chart_stands_in_its_field_with_the_limit_on_the_axis_of_abandonment():
+    points = [(0.01, forecast(40, 0.5)), (0.03, forecast(50, 2.9)), (0.05, forecast(55, 4.9))]
+    drawn = chart("limit", points, 0.03, 3.0, str)
+    assert [point.chosen for point in drawn.points] == [False, True, False]
+    assert drawn.points[0].x < drawn.points[1].x < drawn.points[2].x
+    assert drawn.points[0].talk_y > drawn.points[2].talk_y  # more talk is higher
+    assert drawn.points[0].abandoned_y > drawn.limit_y > drawn.points[2].abandoned_y
+    assert all(TOP <= y <= BOTTOM for point in drawn.points for y in (point.talk_y, point.abandoned_y))
+    one = chart("agents", points[:1], 0.01, 3.0, str)
+    assert LEFT < one.points[0].x < RIGHT
 
 
 # -- who may -------------------------------------------------------------------------------------------------

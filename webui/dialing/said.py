@@ -1,6 +1,7 @@
 """What the dialing pages call things, in the reader's language: modes, reasons, choices, numbers."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -9,7 +10,7 @@ from babel.numbers import format_decimal
 
 from dialer.pacing import Why
 from webui import page
-from webui.campaigns.said import Meaning
+from webui.campaigns.said import DAYS_SHORT, Meaning
 from webui.i18n import N_
 
 MODES: Mapping[str, Meaning] = MappingProxyType(
@@ -120,6 +121,12 @@ def number(request: web.Request, value: float, digits: int = 0) -> str:
     """With the reader's own point or comma: at most so many digits after it."""
     pattern = "#,##0." + "#" * digits if digits else "#,##0"
     return format_decimal(round(value, digits), pattern, locale=page.language(request))
+
+
+def day(request: web.Request, at: datetime) -> str:
+    """With its weekday: Thu 26/11/2026."""
+    _ = page.words(request)
+    return f"{_(DAYS_SHORT[at.weekday()])} {at:%d/%m/%Y}"
 
 
 def reason(request: web.Request, why: Why) -> str:

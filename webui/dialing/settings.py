@@ -10,7 +10,7 @@ from multidict import MultiMapping
 
 from crm import campaign_counts, campaigns, filters, lists, progress
 from crm.campaigns import Campaign
-from crm.dialing import OUTCOMES, Dialing, Quota, warnings
+from crm.dialing import OUTCOMES, Dialing, Quota, check, warnings
 from crm.filters import Field, Sort
 from crm.refused import Refused
 from crm.users import can
@@ -19,7 +19,7 @@ from dialer.windows import shared_hours
 from webui.auth import reads_itself, require, same_secret
 from webui.campaigns import said as campaign_words
 from webui.campaigns.find import find
-from webui.dialing import messages, said
+from webui.dialing import messages, said, simulation
 from webui.filters.words import field_word
 from webui.i18n import N_
 from webui.imports.pages import rest, short
@@ -74,11 +74,23 @@ async def settings(request: web.Request) -> web.Response:
 @require("run_campaigns")
 async def save(request: web.Request) -> web.Response:
     campaign, sent = await find(request), await request.post()
+    if "simulate" in sent:
+        return await simulate(request, campaign, sent)
     try:
         await campaigns.set_dialing(request.app[DB], request["user"], campaign.id, facts(sent), LIMITS)
     except Refused as refused:
         return await draw(request, campaign, typed(sent), explained(request, refused))
     raise web.HTTPSeeOther(f"/campaigns/{campaign.id}/dialing?saved=1")
+
+
+async def simulate(request: web.Request, campaign: Campaign, sent: MultiMapping[Any]) -> web.Response:
+    """With what is typed, which is not saved by it."""
+    try:
+        trunk = await campaigns.trunk_of(request.app[DB], campaign)
+        await simulation.begin(request, campaign, check(facts(sent), trunk, LIMITS), trunk, sent)
+    except Refused as refused:
+        return await draw(request, campaign, typed(sent), explained(request, refused))
+    return await draw(request, campaign, typed(sent), unsaved=True)
 
 
 @routes.post(HERE + "/{purpose:abandon_message|machine_message}")
@@ -161,6 +173,7 @@ async def draw(
             ((key, field_word(field, _)) for key, field in known.items() if countable(field)),
             key=lambda pair: pair[1].casefold(),
         ),
+        **simulation.about(request, campaign, values),
     )
 
 
