@@ -1,9 +1,9 @@
 """How busy the dialer keeps agents, and how many people it abandons, in the scenarios of the shared referee.
 
 Our own simulator (dialer.simulated_day) runs each scenario; beside each stands the best fixed ratio of calls
-in the air per free agent that keeps the limit, known only afterwards. Those ratios take long to find and never
-change with the pacing, so they are kept in bench/pacing_ratios.json: `python -m bench.pacing --ratios` finds
-them again.
+in the air per free agent that keeps the limit, known only afterwards. Those ratios take long to find and
+never change with the pacing, so they are kept in bench/pacing_ratios.json: `python -m bench.pacing --ratios`
+finds them again.
 
 The referee itself: python ../shared/dialer/judge.py bench.pacing_policy:Policy
 """
@@ -56,16 +56,16 @@ class FixedRatio:
 
 
 class Timed(Pacing):
-    """Notes how long decisions take."""
+    """Notes how long decisions take, of the processor's time: other processes share the cores."""
 
     def __init__(self) -> None:
         super().__init__()
         self.nanoseconds: list[int] = []
 
     def decide(self, t: float, seen: Seen) -> int:
-        began = time.perf_counter_ns()
+        began = time.thread_time_ns()
         number = super().decide(t, seen)
-        self.nanoseconds.append(time.perf_counter_ns() - began)
+        self.nanoseconds.append(time.thread_time_ns() - began)
         return number
 
 

@@ -20,6 +20,10 @@ SWITCH = 0.0003  # chance per second of looking that another memory becomes the 
 PRIOR_TRIED = 8.0  # what is believed beforehand counts as so many dials, and no filter knows less than …
 LEAST_TRIED = 3.0
 CARE = 1.25  # standard deviations of the level that may surprise
+USUAL_SECONDS = 3600.0  # the usual level is the mean of so long, at first of …
+USUAL_SECONDS_FIRST = 60.0
+LEAST_OF_USUAL = 0.2  # fewer answer than usual, but not fewer than this share of it:
+SILENCE_MOST = 4.0  # where so many people should have answered even then, something is broken
 SLOTS = 64  # seconds of ringing told apart
 FADE_CALLS = 1500.0
 
@@ -30,9 +34,21 @@ class AnswerRate:
     def __init__(self, prior: float) -> None:
         self.level = prior  # share of dials that become a live person
         self.filters = [Filter(memory, prior) for memory in MEMORIES]
+        self.usual, self.usual_seconds = prior, USUAL_SECONDS_FIRST
+        self.unanswered = 0.0  # tried since anybody answered
+
+    @property
+    def silent(self) -> bool:
+        """Nobody answers: rather the trunk's fault than the people's, so nothing is learned from it."""
+        return self.unanswered * LEAST_OF_USUAL * self.usual > SILENCE_MOST
 
     def tell(self, tried: float, answered: int) -> None:
         """What one second brought."""
+        self.unanswered = 0.0 if answered else self.unanswered + tried
+        self.usual += (self.level - self.usual) / self.usual_seconds
+        self.usual_seconds = min(USUAL_SECONDS, self.usual_seconds + 1)
+        if self.silent:
+            tried = 0.0
         if tried > 0 or answered:
             self.weigh(max(tried, 1e-6), answered)
         for one in self.filters:
@@ -59,7 +75,7 @@ class AnswerRate:
     @property
     def careful(self) -> float:
         """The level, as much higher as it may well be."""
-        return min(0.98, self.level + CARE * self.variance**0.5)
+        return min(0.98, max(LEAST_OF_USUAL * self.usual, self.level + CARE * self.variance**0.5))
 
     @property
     def trend(self) -> float:

@@ -45,6 +45,7 @@ HORIZONS = 6
 LEARN_SECONDS = 5.0  # tables are made anew at most so often, and where nothing happened …
 LEARN_SECONDS_QUIET = 30.0  # … so often
 PAY_BACK_SECONDS = 1800.0  # a debt or a credit of abandonment is spread over so long
+FAILING_STEP, FAILING_MOST = 0.1, 0.9  # more calls failing say nothing of people: the trunk is out
 LATELY_SECONDS = 5  # dials so long ago are "now" for a reader
 
 
@@ -90,6 +91,8 @@ REASONS = {
     "start": "not started yet",
     "stopped": "stopped",
     "nobody": "not dialing: no agent is available",
+    "failing": "holding back: nearly every call fails at once",
+    "silent": "holding back: nobody has answered for the last {unanswered} calls",
     "channels": "not dialing: every line is in use",
     "free": "dialing: {free} of {agents} agents are free, {ringing} calls ringing",
     "ahead": "dialing ahead: {finishing} of {agents} agents are about to finish, {ringing} calls ringing",
@@ -147,6 +150,7 @@ class Pacing:
         self.wrap = LifeTable(WRAP_EDGES, float(prior.get("wrap", 30.0)), 2.0)
         self.dialed_in = np.zeros(SLOTS)  # dials by seconds ago
         self.second, self.answered_now = 0.0, 0
+        self.failing = 0.0  # share of the calls that ended lately which did not even ring out
         self.picked_up: dict[int, float] = {}  # call in detection → seconds rung
         self.live_of_pickups = 0.5
         self.live_of_offers, self.offers_known = 1.0, 0.0
@@ -171,9 +175,11 @@ class Pacing:
             if self.risks:
                 self.steering.dialed(self.risks.popleft(), self.rate.level)
         elif kind == EV_FAIL or kind == EV_NOANSWER:
+            self.failing += ((1.0 if kind == EV_FAIL else 0.0) - self.failing) * FAILING_STEP
             self.rung_dead.saw(b)
             self.ended += 1
         elif kind == EV_PICKUP:
+            self.failing *= 1 - FAILING_STEP
             if self.detects:
                 self.picked_up[a] = b
         elif kind == EV_OFFER:
@@ -224,7 +230,7 @@ class Pacing:
         """Tells the level what each second that went by tried, and what it answered."""
         reached = self.arrival
         while t >= self.second + 1.0:
-            tried = float(self.dialed_in @ reached)
+            tried = 0.0 if self.failing > FAILING_MOST else float(self.dialed_in @ reached)
             self.rate.tell(tried, self.answered_now)
             self.answered_now = 0
             self.dialed_in[1:] = self.dialed_in[:-1]
@@ -293,6 +299,8 @@ class Pacing:
         most = seen.channels_free
         if self.most_per_agent is not None:
             most = min(most, int(self.most_per_agent * agents) - in_air)
+        if self.failing > FAILING_MOST or self.rate.silent:
+            most = min(most, len(seen.idle) - in_air)
         if most <= 0:
             return 0
         elif self.mode == PREDICTIVE:
@@ -363,6 +371,7 @@ class Pacing:
             "finishing": round(self.finishing()),
             "ringing": len(seen.ring) + len(seen.amd),
             "waiting": len(seen.waiting),
+            "unanswered": round(self.rate.unanswered),
             "dialed": int(self.dialed_in[:LATELY_SECONDS].sum()),
             "abandoned_percent": round(100 * self.tally.share, 1),
             "limit_percent": round(100 * self.limit, 1),
@@ -371,6 +380,10 @@ class Pacing:
             code = "stopped"
         elif agents <= 0:
             code = "nobody"
+        elif self.failing > FAILING_MOST:
+            code = "failing"
+        elif self.rate.silent:
+            code = "silent"
         elif values["dialed"]:
             code = "free" if seen.idle else "ahead"
         elif seen.channels_free <= 0:
