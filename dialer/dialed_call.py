@@ -51,7 +51,9 @@ class DialedCall:
         self.answers: Mapping[str, str] = {}
         self.attempt: Attempt | None = None
         self.heard: Decision | None = None  # who or what lifted, where that is listened for
-        self.trunk_id: int | None = None
+        self.route = drive.route_for(number)
+        self.trunk_id = self.route.trunk_id if self.route else None
+        self.on_trunk = False  # the trunk knows of it
         self.dialed_at = drive.floor.now()
         self.picked_up: float | None = None  # when the telephone was lifted, by whomever
         self.abandoned = self.cancelled = False
@@ -65,11 +67,10 @@ class DialedCall:
         drive, phones = self.drive, self.drive.floor.phones
         try:
             await self.about_to_ring(call)
-            route = drive.route_for(self.number)
-            if route is None:
+            if self.route is None:
                 raise Unreached(404, Result.FAILED, "no route")
-            self.trunk_id = route.trunk_id
-            ring, _ = outbound.ring_far(drive.floor, phones, call, route)
+            ring, _ = outbound.ring_far(drive.floor, phones, call, self.route)
+            asyncio.get_running_loop().call_soon(self.is_carried)  # just after the ring has begun
             far = await until_answered(ring, call, drive.dialing.ring_seconds)
             if far is None:
                 raise Unreached(487, Result.NO_ANSWER, "cancelled")
@@ -88,6 +89,9 @@ class DialedCall:
         finally:
             self.over(call)
             await part(call, self.desk)
+
+    def is_carried(self) -> None:
+        self.on_trunk = True
 
     async def lifted(self, call: Call, far: Leg) -> None:
         """Somebody or something answered."""
@@ -193,6 +197,7 @@ class DialedCall:
                 drive.db, DIALER, self.item_id, self.number, drive.gate.now(), call.id
             )
         except AWAY as error:
+            drive.away = True
             raise Refused(
                 "This needs the database, which is away. Try again in a moment.", code="database"
             ) from error

@@ -2,6 +2,7 @@
 to dial. The number is decided by `dialer.pacing` (pure); each call is a story in `dialer.dialed_call`."""
 
 import asyncio
+import datetime
 import itertools
 import logging
 import re
@@ -9,9 +10,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from crm import hopper
+from crm import dialing_figures, hopper
+from crm.calls import ZONE
 from crm.campaigns import Campaign, is_open
 from crm.db import Db
 from crm.dialing import Dialing
@@ -25,6 +28,7 @@ from cti.call import Call
 from cti.desk import Desk
 from cti.floor import Floor
 from cti.media.detection import Thresholds
+from cti.trunk_use import TrunkUse
 from dialer import pacing
 from dialer.dialed_call import DialedCall
 from dialer.gate import Gate
@@ -40,7 +44,7 @@ HOPPER_LEAST, HOPPER_MOST = 20, 500
 HOPPER_CALLS_PER_AGENT = 4
 OFF, IDLE, TALK, WRAP = "off", "idle", "talk", "wrap"
 FULL, SLOW = "full", "slow"  # slow: one call for each agent who is free
-RING_MIN_SECONDS = 15.0  # Anatel: one hung up earlier is a short call
+HISTORY_DAYS, HISTORY_LEAST = 14, 50  # days, and calls in them, that tell something
 PRIORITY = 20  # a person who did not ask for the call waits least
 
 
@@ -53,7 +57,8 @@ class Joined:
 
 
 class Drive:
-    """`members` are the agents who work in it now, as `dialer.drives` keeps them."""
+    """`members` are the agents who work in it now, and `begun` how many calls of any campaign a trunk is to
+    carry and does not know of yet, as `dialer.drives` keeps them."""
 
     def __init__(
         self,
@@ -63,16 +68,18 @@ class Drive:
         one: "OneToOne",
         campaign: Campaign,
         members: Callable[[], Mapping[int, Joined]],
+        begun: Callable[[int], int],
     ) -> None:
         self.floor, self.db, self.gate, self.one = floor, db, gate, one
         self.campaign = campaign
-        self.members = members
+        self.members, self.begun = members, begun
+        self.lines = TrunkUse()
         self.queue = f"campaign {campaign.id}"
         self.picture = Picture()
         self.pace = FULL
         self.stopped = False
         self.open = True
-        self.away = False  # the database is
+        self.away = False  # the database is, until a refresh reaches it
         self.held_up = ""  # why a call that should have been dialed was not
         self.hopper: deque[Entry] = deque()
         self._mix = hopper.Mix()
@@ -88,6 +95,8 @@ class Drive:
         self._live_calls: dict[int, Call] = {}
         self._woken = False
         self._guide: Guide | None = None
+        self._prior: dict[str, float] = {}  # what the campaign's last days say of its people and agents
+        self._day = datetime.date.min  # the one that the pacing counts, where the limit is a day's
         self._set(campaign.dialing)
         self.pacing = self._new_pacing()
 
@@ -99,40 +108,57 @@ class Drive:
 
     def _new_pacing(self) -> Pacing:
         dialing = self.dialing
-        made = Pacing(
-            limit=dialing.abandon_limit_percent / 100,
-            patience=dialing.abandon_after_seconds,
-            mode=dialing.mode,
-            ratio=dialing.ratio,
-        )
-        engine = self.floor.phones.engine
-        detecting = dialing.machine == "before" and engine.detects
+        window = dialing.window * 60.0 if isinstance(dialing.window, int) else None
+        made = Pacing(mode=dialing.mode, ratio=dialing.ratio, window=window)
+        detecting = dialing.machine == "before" and self.floor.phones.engine.detects
         made.start(
             {
-                "agents": max(1, len(self.members())),
                 "limits": {
                     "ring_timeout_s": float(dialing.ring_seconds),
                     "abandon_after_s": dialing.abandon_after_seconds,
                     "abandon_rate": dialing.abandon_limit_percent / 100,
-                    "channels": dialing.lines_max or 10_000,
-                    "cps": float(dialing.calls_per_second),
-                    "min_ring_s": RING_MIN_SECONDS,
                 },
-                "prior": {},
-                "amd": {"enabled": detecting, "count_fp": False, "fp_est": 0.0, "delay_mean": 1.0},
-                "cancel_allowed": False,
+                "prior": self._prior,
+                "amd": {"enabled": detecting, "delay_mean": 1.0},
             }
         )
         return made
 
-    def change(self, campaign: Campaign) -> None:
-        """The campaign as it is now; another mode or limit begins another pacing, at once."""
-        before, self.campaign = self.campaign, campaign
-        if campaign.dialing != before.dialing:
-            self._set(campaign.dialing)
-            self.pacing = self._new_pacing()
-            self.look()
+    async def remember(self) -> None:
+        """What went before: how people answer and agents talk here, and what is left of the limit. For a
+        drive that has just been made, or whose limit is counted anew."""
+        now = self.gate.now()
+        past = await dialing_figures.history(self.db, self.campaign, HISTORY_DAYS, now)
+        if past.dialed >= HISTORY_LEAST and past.talk_seconds and past.ring_seconds:
+            self._prior = {
+                "p": past.answer_rate,
+                "ring": mean(past.ring_seconds),
+                "talk": mean(past.talk_seconds),
+            } | ({"wrap": mean(past.wrap_seconds)} if past.wrap_seconds else {})
+        self.pacing = self._new_pacing()
+        so_far = await dialing_figures.window(self.db, self.campaign, now)
+        self.pacing.tally.add(self.floor.now(), so_far.live, so_far.abandoned + so_far.hung_up)
+        self._day = now.astimezone(ZONE).date()
+
+    async def change(self, campaign: Campaign) -> None:
+        """The campaign as it is now. Limits and modes hold from the next decision on."""
+        before, self.campaign = self.campaign.dialing, campaign
         self._guide = None
+        if campaign.dialing == before:
+            return
+        self._set(campaign.dialing)
+        dialing, pacing = self.dialing, self.pacing
+        if (dialing.window, dialing.ring_seconds, dialing.machine) != (
+            before.window,
+            before.ring_seconds,
+            before.machine,
+        ):
+            await self.remember()
+        else:
+            pacing.limit = dialing.abandon_limit_percent / 100
+            pacing.patience = dialing.abandon_after_seconds
+            pacing.mode, pacing.ratio = dialing.mode, dialing.ratio
+        self.wake()
 
     # -- the list ahead --
 
@@ -147,6 +173,8 @@ class Drive:
         self.open = is_open(self.campaign, now)
         if self._guide is None:
             self._guide = await self.one.guide(self.campaign)
+        if self.dialing.window == "day" and self._day != now.astimezone(ZONE).date():
+            await self.remember()
         if self.stopped or not self.open or not self.available() or self.dialing.mode == "preview":
             await self.give_back()
             return
@@ -268,6 +296,7 @@ class Drive:
     def over(self, call: DialedCall, live: Call) -> None:
         """A call is off the trunk; one that nobody lifted tells the pacing how it ended."""
         self.calls.pop(call.serial, None)
+        self.lines.end()
         self._live_calls.pop(call.serial, None)
         waiting = call.serial in self.picture.waiting or call.serial in self.picture.amd
         if call.serial in self.picture.ring:
@@ -295,7 +324,7 @@ class Drive:
         if self.pace == SLOW:
             ahead = len(picture.ring) + len(picture.amd) + len(picture.waiting)
             n = min(n, len(picture.idle) - ahead)
-        if self.stopped or not self.open or not self.available():
+        if self.stopped or self.away or not self.open or not self.available():
             n = 0
         for _ in range(min(n, picture.channels_free, len(self.hopper))):
             self._dial(self.hopper.popleft())
@@ -304,6 +333,7 @@ class Drive:
         number = entry.numbers[0]
         dialed = DialedCall(self, next(self._serial), entry, number, self.caller_id(number))
         now = self.floor.now()
+        self.lines.begin(now, self.dialing.calls_per_second)
         call = Call("outbound", number, number, now, origin="dialer")
         call.purpose, call.contact_id, call.priority = dialed, entry.contact.id, PRIORITY
         self.calls[dialed.serial], self._live_calls[dialed.serial] = dialed, call
@@ -335,17 +365,13 @@ class Drive:
         return trunk if trunk and trunk.active else None
 
     def channels_free(self) -> int:
-        """Calls that may begin now: within the campaign's lines, and what the trunk has left."""
+        """Calls that may begin now: within the campaign's own limits, and what the trunk has left."""
         trunk = self.trunk()
         if trunk is None:
             return 0
-        begun = [
-            call for call in self.calls.values() if call.attempt is None
-        ]  # the trunk knows not of them yet
-        room = self.floor.phones.trunk_room(trunk) - len(begun)
-        if self.dialing.lines_max:
-            room = min(room, self.dialing.lines_max - len(self.calls))
-        return max(0, room)
+        dialing = self.dialing
+        own = self.lines.room(self.floor.now(), dialing.lines_max, dialing.calls_per_second)
+        return max(0, min(own, self.floor.phones.trunk_room(trunk) - self.begun(trunk.id)))
 
     def message(self, name: str) -> str:
         """A recording of the data folder, or the built-in one."""

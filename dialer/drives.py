@@ -34,6 +34,7 @@ class Drives:
         self.floor, self.db, self.gate, self.one = floor, db, gate, one
         self.drives: dict[int, Drive] = {}  # by campaign
         self.joined: dict[int, Joined] = {}  # by user
+        self._one_at_a_time = asyncio.Lock()
 
     @property
     def verbs(self) -> dict[str, Verb]:
@@ -129,6 +130,11 @@ class Drives:
     def members(self, campaign_id: int) -> dict[int, Joined]:
         return {user: joined for user, joined in self.joined.items() if joined.campaign_id == campaign_id}
 
+    def begun(self, trunk_id: int) -> int:
+        """Calls of every campaign that this trunk is to carry and does not know of yet."""
+        calls = [call for drive in self.drives.values() for call in drive.calls.values()]
+        return sum(call.trunk_id == trunk_id and not call.on_trunk for call in calls)
+
     def _changed(self) -> None:
         """Something moved on the floor: those who logged off work nowhere; each drive looks again."""
         for user_id in [u for u in self.joined if self.floor.agent(u).state == LOGGED_OFF]:
@@ -161,17 +167,22 @@ class Drives:
 
     async def poll(self) -> None:
         """Start what became active, take up what changed, stop what is no longer."""
+        async with self._one_at_a_time:
+            await self._poll()
+
+    async def _poll(self) -> None:
         active = {each.id: each for each in await campaigns.dialing_by_themselves(self.db)}
         for campaign_id, campaign in active.items():
             drive = self.drives.get(campaign_id)
             if drive is None:
                 members = partial(self.members, campaign_id)
-                drive = Drive(self.floor, self.db, self.gate, self.one, campaign, members)
+                drive = Drive(self.floor, self.db, self.gate, self.one, campaign, members, self.begun)
+                await drive.remember()
                 self.drives[campaign_id] = drive
                 self.floor.assign()
                 self._told_of(campaign)
             elif drive.campaign.updated != campaign.updated:
-                drive.change(campaign)
+                await drive.change(campaign)
                 self._told_of(campaign)
             if drive.stopped:
                 drive.go()

@@ -13,7 +13,7 @@ from crm.users import DIALER
 from cti.agent import NOT_READY, READY, WRAP_UP
 from cti.call import Call
 from dialer.drives import Drives
-from tests.crm.campaigning import MINUTE, NOON
+from tests.crm.campaigning import MINUTE, NOON, campaign, people, put
 from tests.dialer.stage import stage
 from tests.waiting import until
 
@@ -172,6 +172,35 @@ async def test_the_campaigns_own_lines_are_a_limit_too(fresh_db):
         assert len(dialed.here.rung) == 1
 
 
+async def test_no_more_calls_begin_in_a_second_than_the_campaign_allows(fresh_db):
+    async with dialing(fresh_db, "ratio", ratio=5, calls_per_second=3, list_of=12) as dialed:
+        await dialed.join(0)
+        await dialed.join(1)
+        await dialed.rung(3)
+        await dialed.settle()
+        assert len(dialed.here.rung) == 3
+        dialed.here.now += datetime.timedelta(seconds=1)
+        await dialed.rung(6)
+        await dialed.settle()
+        assert len(dialed.here.rung) == 6
+
+
+async def test_two_campaigns_over_one_trunk_give_it_no_more_than_it_carries(fresh_db):
+    async with dialing(fresh_db, "ratio", ratio=3, list_of=12) as dialed:
+        here, dialed.floor.phones.room = dialed.here, 4
+        other = await campaign(fresh_db, here.team, "Other", route_id=here.campaign.route_id)
+        for contact_id in await people(fresh_db, 12, first=920000000):
+            await put(fresh_db, other, contact_id)
+        await campaigns.set_dialing(fresh_db, None, other.id, {"mode": "ratio", "ratio": 3})
+        await dialed.turn()
+        await here.ask("JoinCampaign", 0, campaign=here.campaign.id)
+        await here.ask("JoinCampaign", 1, campaign=other.id)
+        await dialed.turn()
+        await until(lambda: len(here.rung) == 4)
+        await dialed.settle()
+        assert len(here.rung) == 4
+
+
 async def test_outside_the_hours_nobody_is_called(dialed):
     dialed.here.now = NOON + datetime.timedelta(hours=12)  # midnight: the places called are closed
     await dialed.join(0)
@@ -186,6 +215,7 @@ async def test_a_paused_campaign_stops_and_gives_its_people_back(dialed):
     await dialed.turn()
     leg.refuse(486)
     await dialed.until_tried("busy")
+    await dialed.free(leg.number)
     await dialed.drives.poll()
     assert dialed.drives.drives == {}
     held = await dialed.db.fetchval("SELECT count(*) FROM list_item WHERE held_by IS NOT NULL")
@@ -470,3 +500,32 @@ async def test_wrap_up_ends_only_when_form_and_outcome_are_there(dialed):
     leg.gone()
     await dialed.here.phase("after")
     assert dialed.floor.agent(dialed.here.team[0].id).state == WRAP_UP
+
+
+# -- What went before ------------------------------------------------------------------------------------
+
+
+async def test_the_limit_goes_on_where_it_was_when_the_server_starts_again(fresh_db):
+    async with dialing(
+        fresh_db, "ratio", ratio=2, abandon_after_seconds=0.5, team_of=1, window="day"
+    ) as dialed:
+        await dialed.join(0)
+        one, other = (await dialed.rung(2))[:2]
+        one.lift()
+        await dialed.here.phase("talking")
+        other.lift()
+        await dialed.until_tried("abandoned")
+        await dialed.free(other.number)
+        again = Drives(dialed.floor, dialed.db, dialed.here.one.gate, dialed.here.one)
+        await again.poll()
+        tally = again.drives[dialed.here.campaign.id].pacing.tally
+        assert (tally.live, tally.abandoned) == (2, 1)
+
+
+async def test_another_mode_holds_from_the_next_decision_and_forgets_nothing(dialed):
+    await dialed.join(0)
+    await dialed.rung()
+    dialed.drive.pacing.tally.add(dialed.floor.now(), 10, 1)
+    await dialed.set_mode("ratio", ratio=3, abandon_limit_percent=50)
+    assert dialed.drive.pacing.tally.live == 10
+    assert len(await dialed.rung(3)) == 3
