@@ -109,6 +109,36 @@ async def test_a_person_whose_agents_browser_died_goes_back_to_the_list_by_itsel
             await expect(other.find("[data-work]")).to_have_count(0)
 
 
+async def test_an_agent_is_told_who_took_the_person_back_and_why(
+    product: Product, browser: Browser, other_browser: Browser
+):
+    """UAU-35 … UAU-38: a supervisor marks the item in use and releases it with a reason."""
+    async with desk(browser, product, "agent2") as agent:
+        await at_a_station(agent, "agent2")
+        page = agent.person.page
+        await page.goto(product.url + "/work")
+        await page.get_by_role("link", name="Renovação").click()
+        row = agent.find("[data-people] tbody tr:has(form[data-verb=TakeItem])").last
+        name = await row.locator("b").inner_text()
+        await row.locator("form button").click()
+        await expect(agent.find("[data-work] h2")).to_have_text(name)
+
+        async with await other_browser.person(product.url, "supervisor", "pt-BR") as supervisor:
+            held = supervisor.page
+            await held.goto(product.url + "/campaigns/in-use")
+            line = held.locator("tbody tr", has_text=name)
+            await expect(line).to_contain_text("Bruno")
+            await line.locator("[name=marked]").check()
+            await held.fill("[name=reason]", "cliente ligou de volta")
+            await held.get_by_role("button", name="Liberar").click()
+            await expect(held.locator(".notice-ok")).to_be_visible()
+
+        told = page.locator("[data-toasts]")
+        await expect(told).to_contain_text("Paulo")
+        await expect(told).to_contain_text("cliente ligou de volta")
+        await expect(agent.find("[data-work]")).to_have_count(0)
+
+
 async def at_a_station(agent: DeskPage, login: str) -> None:
     """Logged on; whether the audio is up does not matter to who only takes somebody from the list."""
     await agent.log_in(login)
