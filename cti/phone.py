@@ -241,18 +241,24 @@ class Phones:
     async def call_trunk(self, trunk: Trunk, number: str, caller_id: str, near: str | None = None) -> SipLeg:
         """Place a call through a trunk; `number` is as the trunk wants it. Refused when all its channels are
         in use; how many calls begin in a second is for those who dial by themselves."""
-        if trunk.channels_max and self._trunks[trunk.id].calls >= trunk.channels_max:
+        use = self._trunks[trunk.id]
+        if trunk.channels_max and use.calls >= trunk.channels_max:
             raise CallRefused(503, "trunk full")
-        host = await self._address(trunk.host)
-        flow = Flow(trunk.transport.upper(), host, trunk.port)
-        uri = f"sip:{number}@{trunk.host}:{trunk.port}"
-        if flow.transport != "UDP":
-            uri += f";transport={flow.transport.lower()}"
-        credentials = (trunk.username, trunk.password) if trunk.username and trunk.password else None
-        leg = await self._invite(
-            uri, flow, self._from(caller_id), None, [], credentials=credentials, near=near
-        )
-        self._carried(trunk, leg)
+        use.begin(self.now(), trunk.calls_per_second)  # before any wait, in which others would count too
+        try:
+            host = await self._address(trunk.host)
+            flow = Flow(trunk.transport.upper(), host, trunk.port)
+            uri = f"sip:{number}@{trunk.host}:{trunk.port}"
+            if flow.transport != "UDP":
+                uri += f";transport={flow.transport.lower()}"
+            credentials = (trunk.username, trunk.password) if trunk.username and trunk.password else None
+            leg = await self._invite(
+                uri, flow, self._from(caller_id), None, [], credentials=credentials, near=near
+            )
+        except BaseException:
+            use.end()
+            raise
+        leg.over.add_done_callback(lambda _: use.end())
         return leg
 
     def trunk_room(self, trunk: Trunk) -> int:
@@ -262,11 +268,6 @@ class Phones:
     def trunk_calls(self, trunk_id: int) -> int:
         """Calls on this trunk now, in both directions."""
         return self._trunks[trunk_id].calls
-
-    def _carried(self, trunk: Trunk, leg: SipLeg, outgoing: bool = True) -> None:
-        use = self._trunks[trunk.id]
-        use.begin(self.now(), trunk.calls_per_second, outgoing)
-        leg.over.add_done_callback(lambda _: use.end())
 
     async def _invite(
         self,
@@ -390,7 +391,9 @@ class Phones:
         dialed = sip_user(request.uri)
         leg = self._leg(session, f"sip-{secrets.token_hex(6)}")
         if isinstance(source, Trunk):
-            self._carried(source, leg, outgoing=False)
+            use = self._trunks[source.id]
+            use.begin(self.now(), source.calls_per_second, outgoing=False)
+            leg.over.add_done_callback(lambda _: use.end())
         self.on_call(leg, source, dialed)
 
     def _authenticated(self, session: Session, user: str) -> Extension | None:

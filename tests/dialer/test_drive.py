@@ -411,6 +411,7 @@ async def test_while_the_database_is_away_nobody_is_dialed_and_nobody_is_lost(di
     await until(lambda: not dialed.drive.calls)
     assert dialed.here.rung == []
     away[0] = False
+    dialed.here.now += datetime.timedelta(seconds=1)
     await dialed.rung()
     assert await dialed.db.fetchval("SELECT count(*) FROM attempt") == 1
 
