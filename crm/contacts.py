@@ -13,7 +13,7 @@ from stdnum.br import cnpj, cpf
 from crm import audit, custom_fields
 from crm.custom_fields import CustomField
 from crm.db import Db
-from crm.e164 import normalise
+from crm.e164 import display, normalise
 from crm.entry import Entry, missing
 from crm.form import CHECKED, Kind
 from crm.users import User, require
@@ -353,8 +353,16 @@ def in_words(answers: Mapping[str, str], fields: Iterable[Mapping[str, Any]]) ->
         if each["kind"] == Kind.CHECKBOX:
             said += [each["label"]] if answer in CHECKED else []
         elif answer:
-            said.append(f"{each['label']}: {answer}")
+            said.append(f"{each['label']}: {as_written(each['kind'], answer)}")
     return " · ".join(said)
+
+
+def as_written(kind: str, answer: str) -> str:
+    """A date and a telephone number as people write them; anything else as it was typed."""
+    if kind == Kind.DATE and re.fullmatch(r"\d{4}-\d\d-\d\d", answer):
+        year, month, day = answer.split("-")
+        return f"{day}/{month}/{year}"
+    return display(known) if kind == Kind.PHONE and (known := normalise(answer, "11")) else answer
 
 
 # -- Changing ----------------------------------------------------------------------------------------------

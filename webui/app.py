@@ -32,6 +32,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from config import Settings
 from webui import auth, i18n, page
 from webui.auth import Handler
+from webui.calls import RESULTS
+from webui.campaigns.said import SITUATIONS
 from webui.metrics import FIGURES, figures
 
 log = logging.getLogger(__name__)
@@ -105,6 +107,8 @@ def build(
     app[page.TEMPLATES] = {
         language: page.environment(language, words) for language, words in app[page.WORDS].items()
     }
+    for templates in app[page.TEMPLATES].values():  # words of other pages that timelines are told in
+        templates.globals.update(call_results=RESULTS, situations=SITUATIONS)
     app.on_response_prepare.append(_secure)
     app.on_shutdown.append(_close_sockets)
     app.router.add_get("/", home)

@@ -140,3 +140,17 @@ async def test_a_call_linked_later_is_in_the_timeline(fresh_db, ana):
     assert [e.call_id for e in entries] == [unknown.id, older.id]
     assert (entries[0].kind, entries[0].text) == ("call", "abandoned")
     assert len(await contacts.timeline(fresh_db, maria.id, limit=1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "shown"),
+    [
+        ("date", "2026-11-21", "21/11/2026"),
+        ("date", "amanhã", "amanhã"),
+        ("phone", "11987654321", "(11) 98765-4321"),
+        ("phone", "12", "12"),
+        ("text", "2026-11-21", "2026-11-21"),
+    ],
+)
+def test_an_answer_is_told_as_people_write_it(kind, answer, shown):
+    assert contacts.as_written(kind, answer) == shown

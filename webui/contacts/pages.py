@@ -17,8 +17,6 @@ from crm.tickets import TicketFilter
 from crm.users import can
 from webui.address import Address
 from webui.auth import require
-from webui.calls import result_words
-from webui.campaigns.said import SITUATIONS
 from webui.page import DB, SETTINGS, document, render, words
 from webui.sent import errors, several, typed
 
@@ -79,9 +77,7 @@ async def one(request: web.Request) -> web.Response:
         request,
         "contacts/one.html",
         contact=contact,
-        results=result_words(request),
-        timeline=await contacts.timeline(request.app[DB], contact.id, ENTRIES_MAX),
-        situations={code: _(word) for code, word in SITUATIONS.items()},
+        entries=await contacts.timeline(request.app[DB], contact.id, ENTRIES_MAX),
         custom=await custom_answers(request, contact),
         tickets=await tickets.search(
             request.app[DB], TicketFilter(contact_id=contact.id, closed=False), TICKETS_MAX
