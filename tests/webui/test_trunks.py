@@ -114,7 +114,9 @@ async def test_the_list_shows_what_is_in_use_and_which_trunk_nobody_reaches(site
     await routed(site, trunk)
     site.floor.phones.trunk_calls = lambda id: 7 if id == trunk.id else 0
     page = (await site.admin.get("/trunks"))[1]
-    assert "7 / 30" in page and "Celulares" in page
+    assert "7 / 30" in page and "Celulares" in page and "with 85 % short ones" in page
+    reader = await site.reader(Role.ADMINISTRATOR, language="pt_BR")
+    assert "com 85 % de curtas" in (await reader.get("/trunks"))[1]
     assert "No route leads over it" in page and f'href="/trunks/{idle.id}"' in page
 
 
