@@ -161,6 +161,28 @@ async def test_a_workbook_with_phones_as_floats_and_documents_as_numbers(jobs, t
     assert [row["number"] for row in numbers] == ["+5511987654321"] * 2
 
 
+MANY = ";".join(f"x{n}" for n in range(198))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "NOME;TELEFONE\r\nJOSÉ CONCEIÇÃO;(11) 98765-4321\r\n".encode("cp1252"),
+        "\ufeffnome,telefone\nJOSÉ CONCEIÇÃO,11987654321\n".encode(),
+        "Celular\n11987654321\n",
+        f"nome;{MANY};celular\nJOSÉ CONCEIÇÃO;{MANY};11 8765 4321\n",
+    ],
+    ids=["Latin-1 with semicolons", "UTF-8 with BOM", "one column", "200 columns"],
+)
+async def test_files_of_every_habit_come_in_as_they_are(jobs, content):
+    one = await jobs.done(content)
+    assert (one.added, one.rejected, one.notes) == (1, 0, 0)
+    row = await jobs.db.fetchrow(
+        "SELECT name, number FROM contact JOIN contact_phone ON contact_id = contact.id"
+    )
+    assert row["number"] == "+5511987654321" and row["name"] in ("JOSÉ CONCEIÇÃO", "(11) 98765-4321")
+
+
 async def test_all_that_a_column_may_become(jobs):
     await custom_fields.create(jobs.db, None, key="saldo", label="Saldo", kind="number")
     one = await jobs.done(

@@ -2,6 +2,7 @@ import asyncio
 import csv
 import io
 import json
+import zipfile
 
 import aiohttp
 import pytest
@@ -50,7 +51,7 @@ CHOSEN = {
     "column1": "document",
     "column2": "phone",
     "area_code": "11",
-    "matches": "document",
+    "told_by": "document",
     "on_known": "update",
     "wrong_document": "reject",
     "phone_required": "1",
@@ -106,12 +107,26 @@ async def test_a_file_larger_than_any_other_form_is_taken(site):
     assert "about 60000 rows" in (await site.boss.get(where))[1]
 
 
+def bomb():
+    """A workbook of forty megabytes in forty kilobytes."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", "<x/>")
+        archive.writestr("xl/worksheets/sheet1.xml", b" " * (40 << 20))
+    return content.getvalue()
+
+
 @pytest.mark.parametrize(
     "content, words",
     [
         (b"", "There is nothing in this file."),
         (b"%PDF-1.7 and so on", "This is a PDF file."),
         (bytes(range(256)) * 100, "neither text nor a spreadsheet"),
+        (b"nome;fone\n" + b"x" * 1_000_100, "more than 1000000 characters"),
+        (";".join("abcd" for _ in range(10_000)), "10000 columns; 1000 can be read"),
+        (b"nome\n" * 9 + b"\xff\xfe\x00\x00", "neither text nor a spreadsheet"),
+        (b"PK\x03\x04 no workbook", "This workbook is damaged"),
+        (bomb(), "unpacks to far more than a table of its size holds"),
     ],
 )
 async def test_a_file_that_is_no_table_is_refused_in_words_and_nothing_is_kept(site, content, words):
@@ -220,7 +235,7 @@ async def test_the_list_shows_what_became_of_each_file(site):
 async def test_a_running_import_moves_its_bar_and_can_be_cancelled(site):
     many = "nome;celular\n" + "".join(f"Pessoa {n};119{80_000_000 + n}\n" for n in range(150_000))
     where = await previewed(site, many)
-    chosen = CHOSEN | {"column1": "phone", "matches": "phone", "act": "start"}
+    chosen = CHOSEN | {"column1": "phone", "told_by": "phone", "act": "start"}
     assert (await site.boss.post(where, chosen))[0] == 303
     page = (await site.boss.get(where))[1]
     assert f'data-import="{where}/live"' in page and where + "/cancel" in page

@@ -361,7 +361,7 @@ def options_of(sent: MultiMapping[Any]) -> dict[str, Any]:
         "wrong_document": str(sent.get("wrong_document", "")),
         "phone_required": "phone_required" in sent,
         "other_type": str(sent.get("other_type", "")),
-        "matches": several(sent, "matches"),
+        "matches": several(sent, "told_by"),
     }
 
 
