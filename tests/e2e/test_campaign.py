@@ -6,6 +6,7 @@ from tests.e2e.browser import Browser
 from tests.e2e.customer import AGENT, CUSTOMER, Customers
 from tests.e2e.desk_page import DeskPage, desk
 from tests.e2e.product import Product, running, until
+from tests.e2e.test_supervisor import log_in
 
 
 async def test_an_agent_takes_the_next_person_calls_talks_along_the_script_and_saves_the_outcome(
@@ -123,8 +124,9 @@ async def test_an_agent_is_told_who_took_the_person_back_and_why(
         await row.locator("form button").click()
         await expect(agent.find("[data-work] h2")).to_have_text(name)
 
-        async with await other_browser.person(product.url, "supervisor", "pt-BR") as supervisor:
+        async with await other_browser.person(product.url) as supervisor:
             held = supervisor.page
+            await log_in(supervisor, "supervisor")
             await held.goto(product.url + "/campaigns/in-use")
             line = held.locator("tbody tr", has_text=name)
             await expect(line).to_contain_text("Bruno")

@@ -633,6 +633,21 @@ async def test_the_list_is_filtered_by_each_situation(site, running, state):
     assert re.findall(r">(Person \d)</a>", page) == [f"Person {state + 1}"]
 
 
+async def test_a_customer_is_put_on_the_list_by_hand(site, running):
+    """By whoever runs campaigns, also where agents may not."""
+    known = await people(site.db, 2)
+    path = f"/campaigns/{running.id}/items"
+    page = (await site.boss.get(f"{path}?customer=person+2"))[1]
+    assert f'name="contact" value="{known[1]}"' in page and f'value="{known[0]}"' not in page
+    status, _page, where = await site.boss.post(f"{path}/link", {"contact": str(known[1])})
+    assert status == 303 and "The customer is on the list." in (await site.boss.get(where))[1]
+    assert await site.db.fetchval("SELECT contact_id FROM list_item") == known[1]
+    where = (await site.boss.post(f"{path}/link", {"contact": str(known[1])}))[2]
+    assert "Nothing was added" in (await site.boss.get(where))[1]
+    assert (await site.boss.post(f"{path}/link", {"contact": "x"}))[0] == 422
+    assert (await (await site.reader(Role.AGENT)).post(f"{path}/link", {"contact": "1"}))[0] == 403
+
+
 async def test_a_customer_is_found_on_the_list_by_name_and_number(site, running):
     for contact in await people(site.db, 3):
         await put(site.db, running, contact)

@@ -6,21 +6,23 @@ from functools import cache
 
 from aiohttp import web
 
-from crm import attempts, items
+from crm import attempts, contacts, items, lists
 from crm.campaigns import Campaign
 from crm.item_states import State
 from crm.items import Item
 from crm.progress import Criteria
 from crm.refused import Refused
 from dialer import holidays, windows
-from webui.address import Address
+from webui.address import Address, is_id
 from webui.auth import require
 from webui.campaigns import said
 from webui.campaigns.find import find
 from webui.page import DB, FLOOR, render
+from webui.page import said as said_of
 from webui.sent import errors
 
 SITUATIONS = {str(int(state)): state for state in State}
+CUSTOMERS_FOUND = 8
 CRITERIA = ("name", "document", "phone", "external_code")
 
 routes = web.RouteTableDef()
@@ -44,6 +46,11 @@ async def on_the_list(request: web.Request) -> web.Response:
         found=found,
         now=now,
         looking=criteria != Criteria(),
+        customer=address.text("customer"),
+        customers=await contacts.search(request.app[DB], address.text("customer"), CUSTOMERS_FOUND)
+        if address.text("customer")
+        else [],
+        linked=request.query.get("linked"),
         situation=situation,
         situations=[
             (code, said.badges(request, said.ITEM_STATES)[said.state_name(state)][2])
@@ -54,6 +61,21 @@ async def on_the_list(request: web.Request) -> web.Response:
         tried=said.tried(request),
         state_name=said.state_name,
     )
+
+
+@routes.post("/campaigns/{id:[0-9]{1,9}}/items/link")
+@require("run_campaigns")
+async def link(request: web.Request) -> web.Response:
+    """Put a customer on the list by hand (UAU-14), also where agents may not."""
+    campaign, sent = await find(request), await request.post()
+    contact = str(sent.get("contact", ""))
+    if not is_id(contact):
+        raise web.HTTPUnprocessableEntity(text="no such customer\n")
+    try:
+        added = await lists.link(request.app[DB], request["user"], campaign.id, int(contact))
+    except Refused as refused:
+        raise web.HTTPConflict(text=f"{said_of(request, refused)}\n") from refused
+    raise web.HTTPSeeOther(f"/campaigns/{campaign.id}/items?linked={int(added)}")
 
 
 @routes.get("/campaigns/{id:[0-9]{1,9}}/items/{item:[0-9]{1,18}}")
