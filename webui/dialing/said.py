@@ -102,6 +102,8 @@ REASONS: Mapping[str, str] = MappingProxyType(  # those of dialer.pacing, word b
         "start": N_("not started yet"),
         "stopped": N_("stopped"),
         "nobody": N_("not dialing: no agent is available"),
+        "failing": N_("holding back: nearly every call fails at once"),
+        "silent": N_("holding back: nobody has answered for the last {unanswered} calls"),
         "channels": N_("not dialing: every line is in use"),
         "free": N_("dialing: {free} of {agents} agents are free, {ringing} calls ringing"),
         "ahead": N_(
