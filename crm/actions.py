@@ -7,10 +7,10 @@ from typing import Any
 
 import asyncpg
 
-from crm import audit
+from crm import audit, contacts, filters
 from crm.db import Db
 from crm.entry import Entry, missing, refuse, refusing
-from crm.item_states import Result
+from crm.item_states import Result, State
 from crm.users import User, require
 
 OUTCOMES_MAX = 30
@@ -215,6 +215,101 @@ async def set_outcomes(
                 each["result"],
                 each["position"],
             )
+
+
+# -- Customers ---------------------------------------------------------------------------------------------
+
+VIEWS: Mapping[str, tuple[State, ...]] = {  # TEL-04 … TEL-06: every customer is in one of them
+    "not_worked": (State.NOT_WORKED,),
+    "scheduled": (State.TO_CALL_BACK, State.TRYING_CALLBACK, State.TRYING),
+    "concluded": (State.CONCLUDED, State.HIT_LIMIT, State.CANCELLED),
+}
+ORDERS: Mapping[str, str] = {
+    "not_worked": "item.priority, item.id",
+    "scheduled": "item.due_at, item.priority, item.id",
+    "concluded": "item.last_attempt_at DESC NULLS LAST, item.id",
+}
+PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """One of an agent's customers in one campaign."""
+
+    item_id: int
+    campaign_id: int
+    campaign: str
+    contact_id: int
+    contact: str
+    document: str
+    state: State
+    result: str
+    due_at: datetime.datetime | None
+    callback_agent: str
+    callback_note: str
+    last_attempt_at: datetime.datetime | None
+    last_situation: str
+    held_by: int | None
+    held_agent: str
+
+
+async def customers(
+    db: Db,
+    user: User,
+    view: str,
+    campaign_ids: Sequence[int],
+    *,
+    name: str = "",
+    tree: filters.Tree | None = None,
+    page: int = 1,
+) -> tuple[list[Customer], bool]:
+    """TEL-02 … TEL-06: whom the agent may act on in these campaigns, by a view and a saved filter's tree.
+
+    Another agent's callbacks are left out until they are concluded. The second answer: there are more.
+    """
+    words = await contacts.patterns(db, name.replace("\x00", " ").split()[:8]) or []
+    condition, values = ("true", []) if tree is None else await filters.where(db, tree, first=7)
+    of = f"""
+           AND EXISTS (SELECT FROM contact WHERE contact.id = item.contact_id
+                          AND (cardinality($4::text[]) = 0 OR contact.found_by LIKE ALL ($4))
+                          AND {condition})
+        """
+    rows = await db.fetch(
+        f"""
+        WITH chosen AS MATERIALIZED (
+            SELECT part.* FROM unnest($1::integer[]) AS asked (campaign_id)
+             CROSS JOIN unnest($2::smallint[]) AS view (state)
+             CROSS JOIN LATERAL (
+                   SELECT item.id, item.priority, item.due_at, item.last_attempt_at FROM list_item AS item
+                    WHERE item.campaign_id = asked.campaign_id AND item.state = view.state
+                      AND (item.callback_owner IS NULL OR item.callback_owner = $3 OR item.state > 3)
+                      {of if words or tree is not None else "AND $4::text[] IS NOT NULL"}
+                    ORDER BY {ORDERS[view]} LIMIT $5::integer + $6::integer) AS part
+             ORDER BY {ORDERS[view].replace("item.", "part.")} LIMIT $5 OFFSET $6
+        )
+        SELECT item.id AS item_id, item.campaign_id, campaign.name AS campaign, item.contact_id,
+               contact.name AS contact, contact.document, item.state, coalesce(item.result, '') AS result,
+               item.due_at, coalesce(owner.name, '') AS callback_agent, item.callback_note,
+               item.last_attempt_at, item.last_situation, item.held_by,
+               coalesce(holder.name, '') AS held_agent
+          FROM chosen
+          JOIN list_item AS item ON item.id = chosen.id
+          JOIN campaign ON campaign.id = item.campaign_id
+          JOIN contact ON contact.id = item.contact_id
+          LEFT JOIN user_account AS owner ON owner.id = item.callback_owner
+          LEFT JOIN user_account AS holder ON holder.id = item.held_by
+         ORDER BY {ORDERS[view]}
+        """,
+        list(campaign_ids),
+        [int(state) for state in VIEWS[view]],
+        user.id,
+        words,
+        PAGE + 1,
+        (max(page, 1) - 1) * PAGE,
+        *values,
+    )
+    found = [Customer(**{**row, "state": State(row["state"])}) for row in rows]
+    return found[:PAGE], len(found) > PAGE
 
 
 # -- What was done -----------------------------------------------------------------------------------------

@@ -260,6 +260,8 @@ async def remove(db: Db, by: User, item_id: int, now: datetime.datetime, reason:
     entry.done()
     async with db.acquire() as connection, connection.transaction():
         item = await callback_of(connection, by, item_id)
+        if item.state is State.TRYING and item.due_at is not None and item.due_at <= now:
+            raise no_callback(item)
         await connection.execute(
             """
             UPDATE list_item SET state = 2, due_at = $2, callback_owner = NULL, callback_phone = '',
@@ -300,11 +302,12 @@ async def give(db: Db, by: User, from_user_id: int, to_user_id: int | None, camp
 
 
 async def callback_of(connection: asyncpg.Connection, by: User, item_id: int) -> Item:
-    """Refused unless it is a callback this user may change, in nobody else's hands."""
+    """Refused unless it is a callback, or a try agreed on without contact, that this user may change, in
+    nobody else's hands."""
     item = await items.locked(connection, item_id)
     campaign = await campaigns.found(connection, item.campaign_id)
-    if item.state not in CALLBACKS:
-        raise Refused("{contact} has no callback.", code="not_found", contact=item.contact)
+    if item.state not in (*CALLBACKS, State.TRYING):
+        raise no_callback(item)
     if item.held_by not in (None, by.id):
         raise await items.in_use(connection, item)
     if not can(by, "run_campaigns"):
@@ -324,6 +327,10 @@ async def callback_of(connection: asyncpg.Connection, by: User, item_id: int) ->
                 agent=agent,
             )
     return item
+
+
+def no_callback(item: Item) -> Refused:
+    return Refused("{contact} has no callback.", code="not_found", contact=item.contact)
 
 
 async def note(

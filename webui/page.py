@@ -80,6 +80,7 @@ PLACES = (
             Place("/imports", N_("Imports"), "download", "run_campaigns"),
             Place("/filters", N_("Filters"), "filter", "run_campaigns"),
             Place("/scripts", N_("Scripts"), "note", "run_campaigns"),
+            Place("/actions", N_("Action types"), "check", "run_campaigns"),
             Place("/blocklist", N_("Blocked numbers"), "denied", "run_campaigns"),
         ),
     ),

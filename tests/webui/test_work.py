@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from crm import actions, campaigns, layouts, scripts
+from crm import actions, campaigns, contacts, filters, layouts, scripts
 from crm.blocklist import Blocklist
 from crm.users import Role
 from dialer.gate import Gate
@@ -165,6 +165,100 @@ async def test_the_operation_shows_scheduled_customers_and_moves_and_deletes_the
     assert await site.db.fetchval("SELECT state FROM list_item WHERE id = $1", item) == 2
 
 
+async def test_each_customer_is_in_one_view_of_the_operation(site, browser):
+    """TEL-04 … TEL-06: whom nobody tried, who is to be tried again, whose operation is over."""
+    ids = [row["id"] for row in await site.db.fetch("SELECT id FROM list_item ORDER BY id")]
+    now = datetime.datetime.now(datetime.UTC)
+    await site.db.execute(
+        "UPDATE list_item SET state = 2, due_at = $2, attempts = 1 WHERE id = $1", ids[1], now + HOUR
+    )
+    await site.db.execute("UPDATE list_item SET state = 5, attempts = 5 WHERE id = $1", ids[2])
+    for view, name in (("not_worked", "Person 1"), ("scheduled", "Person 2"), ("concluded", "Person 3")):
+        page = words(await browser.text(f"/work/operation?view={view}"))
+        assert re.findall(r"Person \d", page) == [name], view
+    bea = await person(site.db, "bea")
+    await site.db.execute("UPDATE list_item SET state = 1, callback_owner = $2 WHERE id = $1", ids[1], bea.id)
+    assert "Person 2" not in words(await browser.text("/work/operation?view=scheduled")), "somebody else's"
+
+
+async def test_a_try_agreed_on_without_contact_is_moved_as_a_callback_is(site, browser):
+    """TEL-11, TEL-14."""
+    await at_the_station(site, browser)
+    await browser.post("/work/act/NextItem", campaign=str(site.campaign.id))
+    item = site.one.works[site.agent.id].item.id
+    await browser.post(
+        "/work/act/SaveWithoutDialing", item=str(item), status="no_answer", no_contact="1",
+        callback_date="2099-01-02", callback_time="10:30",
+    )  # fmt: skip
+    assert "Person 1" in words(await browser.text("/work/operation?view=scheduled"))
+    moved = {"item": str(item), "back": "/work/operation?view=scheduled"}
+    await browser.post("/work/act/MoveCallback", callback_date="2098-01-02", callback_time="10:30", **moved)
+    assert (await site.db.fetchval("SELECT due_at FROM list_item WHERE id = $1", item)).year == 2098
+    await browser.post("/work/act/RemoveCallback", reason="Now", **moved)
+    assert (await site.db.fetchval("SELECT due_at FROM list_item WHERE id = $1", item)).year < 2098
+
+
+async def test_the_operation_is_narrowed_by_a_saved_filter_and_turned_page_by_page(site, browser):
+    """TEL-03."""
+    tree = {"all": [{"field": "name", "test": "contains", "value": "person 2"}]}
+    made = await filters.create(site.db, None, name="Twos", tree=tree)
+    page = await browser.text("/work/operation")
+    assert "Twos" in page and "Person 3" in words(page)
+    page = words(await browser.text(f"/work/operation?filter={made.id}"))
+    assert "Person 2" in page and "Person 3" not in page and "Person 1" not in page
+    for contact_id in await people(site.db, 60, first=700000000):
+        await put(site.db, site.campaign, contact_id)
+    first, second = [words(await browser.text(f"/work/operation?page={n}")) for n in (1, 2)]
+    assert len(re.findall(r"Person \d+", first)) == 50 and "Next page" in first
+    assert len(re.findall(r"Person \d+", second)) == 13 and "Next page" not in second
+
+
+async def test_a_customer_is_linked_from_the_customers_page(site, browser):
+    """UAU-14, TEL-14."""
+    new = (await people(site.db, 1, first=700000000))[0]
+    other = await campaign(site.db, [site.agent], name="Not linkable")
+    page = words(await browser.text(f"/contacts/{new}"))
+    assert "Link to a campaign" in page and "Renewal" in page and "Not linkable" not in page
+    asked = {"campaign": str(site.campaign.id)}
+    answer = await browser.post(f"/contacts/{new}/link", **asked)
+    assert "On the list of Renewal now." in await follow(browser, answer)
+    assert await site.db.fetchval("SELECT count(*) FROM list_item WHERE contact_id = $1", new) == 1
+    assert "on the list already" in await follow(
+        browser, await browser.post(f"/contacts/{new}/link", **asked)
+    )
+    answer = await browser.post(f"/contacts/{new}/link", campaign=str(other.id))
+    assert "may not add customers" in await follow(browser, answer)
+
+
+async def test_the_window_shows_earlier_notes_and_the_customers_data_which_cannot_be_changed(site, browser):
+    """UAU-55, TEL-07."""
+    contact_id = await site.db.fetchval("SELECT min(id) FROM contact")
+    await contacts.update(site.db, None, contact_id, email="ana@exemplo.com.br")
+    await at_the_station(site, browser)
+    await browser.post("/work/act/NextItem", campaign=str(site.campaign.id))
+    item = site.one.works[site.agent.id].item.id
+    await browser.post("/work/act/SaveWithoutDialing", item=str(item), status="busy", note="Talks fast")
+    await site.db.execute("UPDATE list_item SET due_at = now() WHERE id = $1", item)
+    answer = await browser.post("/work/act/TakeItem", item=str(item))
+    html = await browser.text(answer.headers["Location"])
+    page = words(html)
+    assert "Talks fast" in page and "Customer data" in page and "ana@exemplo.com.br" in page
+    fields = set(
+        re.findall(
+            r'name="([a-z_]+)"',
+            html[
+                html.index('class="contact-window"') : html.index(
+                    "</form>", html.index('class="contact-window"')
+                )
+            ],
+        )
+    )
+    assert fields == {
+        "csrf", "item", "number", "verb", "status", "callback_date", "callback_time", "note", "no_contact",
+        "record",
+    }  # fmt: skip
+
+
 async def test_a_customer_is_linked_from_the_operation(site, browser):
     new = (await people(site.db, 1, first=700000000))[0]
     await site.db.execute("UPDATE contact SET name = 'Zilda Nova' WHERE id = $1", new)
@@ -191,7 +285,8 @@ async def test_statistics_count_what_the_agent_said(site, browser):
 
 
 async def test_kinds_of_action_are_made_and_changed_by_whoever_runs_campaigns(site, browser):
-    assert (await browser.http.get("/work/actions", headers=HTML)).status == 403
+    assert (await browser.http.get("/actions", headers=HTML)).status == 403
+    assert 'href="/actions"' not in await browser.text("/work")
     words_ = await scripts.create(
         site.db,
         None,
@@ -201,12 +296,11 @@ async def test_kinds_of_action_are_made_and_changed_by_whoever_runs_campaigns(si
     )
     await person(site.db, "boss", Role.SUPERVISOR)
     boss = await site.browser("boss")
-    answer = await boss.post(
-        "/work/actions/new", name="", outcome_1_name="Bought", outcome_1_result="success"
-    )
+    assert 'href="/actions"' in await boss.text("/scripts")
+    answer = await boss.post("/actions/new", name="", outcome_1_name="Bought", outcome_1_result="success")
     assert answer.status == 422 and "Bought" in await answer.text()
     answer = await boss.post(
-        "/work/actions/new", name="Offer", active="1", script_id=str(words_.id),
+        "/actions/new", name="Offer", active="1", script_id=str(words_.id),
         outcome_1_name="Bought", outcome_1_result="success",
         outcome_2_name="Later", outcome_2_result="callback",
     )  # fmt: skip
@@ -215,7 +309,7 @@ async def test_kinds_of_action_are_made_and_changed_by_whoever_runs_campaigns(si
     assert [(o.name, str(o.result)) for o in kind.outcomes] == [("Bought", "success"), ("Later", "callback")]
     first = kind.outcomes[0]
     await boss.post(
-        f"/work/actions/{kind.id}", name="Offer 2", active="1", outcome_1_id=str(first.id),
+        f"/actions/{kind.id}", name="Offer 2", active="1", outcome_1_id=str(first.id),
         outcome_1_name="Bought it", outcome_1_result="success",
     )  # fmt: skip
     (kind,) = await actions.types(site.db)

@@ -4,20 +4,21 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 from multidict import MultiMapping
 
-from crm import contacts, custom_fields, tickets
+from crm import campaigns, contacts, custom_fields, items, tickets
 from crm.contacts import MAIN, STATES, Contact
 from crm.contacts import Address as PostalAddress
 from crm.numbers import display
 from crm.refused import Refused
 from crm.tickets import TicketFilter
 from crm.users import can
-from webui.address import Address
+from webui.address import Address, is_id
 from webui.auth import require
-from webui.page import DB, SETTINGS, document, render, words
+from webui.page import DB, SETTINGS, document, render, said, words
 from webui.sent import errors, several, typed
 
 SHOWN_MAX = 50
@@ -86,7 +87,37 @@ async def one(request: web.Request) -> web.Response:
         may_edit=can(user, "edit_contacts"),
         may_open=can(user, "see_tabulations"),
         saved="saved" in request.query,
+        linkable=await linkable(request),
+        linked=request.query.get("linked", ""),
+        refused=request.query.get("refused", ""),
     )
+
+
+@routes.post("/contacts/{id:[0-9]{1,15}}/link")
+@require("see_contacts")
+async def link(request: web.Request) -> web.Response:
+    """UAU-14, TEL-14: the customer goes on the list of a campaign."""
+    contact, sent = await find(request), typed(await request.post())
+    home = f"/contacts/{contact.id}"
+    try:
+        campaign = await campaigns.found(
+            request.app[DB], int(sent["campaign"]) if is_id(sent.get("campaign", "")) else 0
+        )
+        if not await items.link(request.app[DB], request["user"], campaign.id, contact.id):
+            raise Refused("This customer is on the list already, or is blocked.", code="taken")
+    except Refused as refused:
+        raise web.HTTPSeeOther(f"{home}?" + urlencode({"refused": said(request, refused)})) from refused
+    raise web.HTTPSeeOther(f"{home}?" + urlencode({"linked": campaign.name}))
+
+
+async def linkable(request: web.Request) -> list[tuple[int, str]]:
+    """The campaigns on whose list this user may put a customer by hand."""
+    user, known = request["user"], await campaigns.all(request.app[DB], statuses=("active", "paused"))
+    return [
+        (each.id, each.name)
+        for each in known
+        if can(user, "run_campaigns") or (each.link_person and campaigns.belongs(each, user))
+    ]
 
 
 @routes.get("/contacts/{id:[0-9]{1,15}}/edit")

@@ -1,13 +1,14 @@
 """An agent's work in campaigns: the list, the person in hand, and the telemarketing operation."""
 
 import datetime
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
 
-from crm import actions, attempts, callbacks, campaigns, contacts, items, scripts
+from crm import actions, attempts, callbacks, campaigns, contacts, filters, items, scripts
 from crm.calls import ZONE
 from crm.campaigns import Campaign
 from crm.entry import missing
@@ -34,10 +35,10 @@ live.PAGES["work"] = {
     "save": "work/outcome.html",
 }
 SITUATIONS = (State.NOT_WORKED, State.TRYING, State.TO_CALL_BACK, State.TRYING_CALLBACK)  # UAU-48 … UAU-51
-VIEWS: Mapping[str, tuple[str, tuple[State, ...]]] = {  # of the telemarketing operation, TEL-04 … TEL-06
-    "not_worked": (N_("Not worked customers"), (State.NOT_WORKED, State.TRYING)),
-    "scheduled": (N_("Scheduled customers"), (State.TO_CALL_BACK, State.TRYING_CALLBACK)),
-    "concluded": (N_("Concluded customers"), (State.CONCLUDED,)),
+VIEWS: Mapping[str, str] = {  # of the telemarketing operation, TEL-04 … TEL-06
+    "not_worked": N_("Not worked customers"),
+    "scheduled": N_("Scheduled customers"),
+    "concluded": N_("Concluded customers"),
 }
 RESULTS = (
     (Result.SUCCESS, N_("Success")),
@@ -46,7 +47,6 @@ RESULTS = (
 )
 CRITERIA = ("name", "document", "phone", "external_code")
 BLANK_OUTCOMES = 6  # lines offered for new outcomes of an action type
-ROWS_MAX = 200  # of the operation's view
 DAYS = {"today": 0, "week": 6, "month": 29}
 
 
@@ -199,30 +199,33 @@ async def operation(request: web.Request) -> web.Response:
     view = view if view in VIEWS else "not_worked"
     chosen = [each for each in shown if str(each.id) == query.get("campaign")] or shown
     name = query.get("name", "").strip()[:100]
-    rows = []
-    for campaign in chosen[:20]:
-        for state in VIEWS[view][1]:
-            found = await items.search(db, campaign, user, Criteria(name=name), state, at, 1, 50)
-            rows += [
-                (campaign, row)
-                for row in found.rows
-                if view == "concluded" or row.callback_owner in (None, user.id)
-            ]
-    latest = datetime.datetime.max.replace(tzinfo=datetime.UTC)
-    if view == "scheduled":
-        rows.sort(key=lambda each: each[1].due_at or latest)
+    saved = await filters.all(db)
+    own = next((each for each in saved if str(each.id) == query.get("filter")), None)
+    page = int(query["page"]) if re.fullmatch(r"[1-9][0-9]{0,4}", query.get("page", "")) else 1
+    rows, more = await actions.customers(
+        db, user, view, [each.id for each in chosen], name=name, tree=own.tree if own else None, page=page
+    )
+    kept = {key: query[key] for key in ("campaign", "name", "filter") if query.get(key)}
     _ = words(request)
     return render(
         request,
         "work/operation.html",
         view=view,
-        views=[(key, _(label)) for key, (label, _states) in VIEWS.items()],
-        campaigns=shown,
+        views=[
+            (key, _(label), "/work/operation?" + urlencode({"view": key, **kept}))
+            for key, label in VIEWS.items()
+        ],
         linkable=[each for each in shown if each.link_person],
         choices=[(each.id, each.name) for each in shown],
+        filters=[(each.id, each.name) for each in saved],
+        own=own,
         chosen=query.get("campaign", ""),
         name=name,
-        rows=rows[:ROWS_MAX],
+        rows=rows,
+        page=page,
+        more=more,
+        address=lambda number: "/work/operation?" + urlencode({"view": view, **kept, "page": number}),
+        back="/work/operation?" + urlencode({"view": view, **kept}),
         at=at,
         states=campaign_words.badges(request, campaign_words.ITEM_STATES),
         last=dict(campaign_words.choices(request, campaign_words.SITUATIONS)),
@@ -255,7 +258,7 @@ async def statistics(request: web.Request) -> web.Response:
 # -- Kinds of action ---------------------------------------------------------------------------------------
 
 
-@routes.get("/work/actions")
+@routes.get("/actions")
 @require("run_campaigns")
 async def action_types(request: web.Request) -> web.Response:
     return render(
@@ -267,13 +270,13 @@ async def action_types(request: web.Request) -> web.Response:
     )
 
 
-@routes.get("/work/actions/new")
+@routes.get("/actions/new")
 @require("run_campaigns")
 async def new_action_type(request: web.Request) -> web.Response:
     return await action_form(request, None, {"active": True, "outcomes": []})
 
 
-@routes.post("/work/actions/new")
+@routes.post("/actions/new")
 @require("run_campaigns")
 async def create_action_type(request: web.Request) -> web.Response:
     given = action_values(typed(await request.post()))
@@ -281,10 +284,10 @@ async def create_action_type(request: web.Request) -> web.Response:
         await actions.create_type(request.app[DB], request["user"], **given)
     except Refused as refused:
         return await action_form(request, None, given, refused)
-    raise web.HTTPSeeOther("/work/actions")
+    raise web.HTTPSeeOther("/actions")
 
 
-@routes.get(r"/work/actions/{type:\d+}")
+@routes.get(r"/actions/{type:\d+}")
 @require("run_campaigns")
 async def one_action_type(request: web.Request) -> web.Response:
     kind = await action_type_of(request)
@@ -297,7 +300,7 @@ async def one_action_type(request: web.Request) -> web.Response:
     return await action_form(request, kind, given)
 
 
-@routes.post(r"/work/actions/{type:\d+}")
+@routes.post(r"/actions/{type:\d+}")
 @require("run_campaigns")
 async def change_action_type(request: web.Request) -> web.Response:
     kind = await action_type_of(request)
@@ -306,7 +309,7 @@ async def change_action_type(request: web.Request) -> web.Response:
         await actions.update_type(request.app[DB], request["user"], kind.id, **given)
     except Refused as refused:
         return await action_form(request, kind, given, refused)
-    raise web.HTTPSeeOther("/work/actions")
+    raise web.HTTPSeeOther("/actions")
 
 
 async def action_type_of(request: web.Request) -> actions.ActionType:

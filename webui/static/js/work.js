@@ -152,12 +152,26 @@ document.addEventListener("click", (event) => {
   conversation.dispatchEvent(new Event("input", { bubbles: true }));
   conversation.focus();
 });
-document.addEventListener("placed", () => {
+// The fields of the form that the script's step asks for stand out, and a click on their name leads there.
+function asks() {
+  const wanted = (find("[data-asks]")?.dataset.asks ?? "").split(" ");
+  for (const field of document.querySelectorAll("#tabulation [data-field]")) field.classList.toggle("asked", wanted.includes(field.dataset.field));
+}
+document.addEventListener("click", (event) => {
+  const name = event.target.closest("[data-goto]")?.dataset.goto;
+  const field = name && find(`#tabulation [data-field="${name}"]`);
+  if (!field) return;
+  event.preventDefault();
+  field.scrollIntoView({ block: "center" });
+  find("input, select, textarea", field)?.focus({ preventScroll: true });
+});
+function settle() {
   record();
   action();
-});
-record();
-action();
+  asks();
+}
+document.addEventListener("placed", settle);
+settle();
 
 // The list is read again once somebody is finished with; who is lost to another is told.
 live.addEventListener("event", ({ detail }) => {
