@@ -3,6 +3,7 @@ will not go well, and what to expect of them (the simulation). Saved while it ru
 
 from collections.abc import Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import BodyPartReader, web
@@ -194,7 +195,19 @@ async def foreseen(request: web.Request, campaign: Campaign) -> list[str]:
         hours_per_week=shared_hours(campaign.hours, codes) if codes else None,
         detects=detects(request),
     )
-    return [campaign_words.sentence(request, each) for each in told]
+    return [
+        campaign_words.sentence(
+            request,
+            replace(
+                each,
+                values={
+                    name: said.number(request, value, 1) if isinstance(value, float) else value
+                    for name, value in each.values.items()
+                },
+            ),
+        )
+        for each in told
+    ]
 
 
 def detects(request: web.Request) -> bool:

@@ -65,14 +65,18 @@ class Job:
     history: History
     dials: int  # the history is of so many
     hours: Hours  # in which it dials, on each weekday
-    plans: list[tuple[float, Plan]]  # what is changed, and to what
+    plans: list[
+        tuple[float | None, Plan]
+    ]  # with what is changed, and to what; None: until the list is through
     points: list[tuple[float, Forecast]] = field(default_factory=list)
+    told: int = 0  # of the plans
+    through: Forecast | None = None
     failed: bool = False
     task: asyncio.Task[None] | None = None
 
     @property
     def done(self) -> bool:
-        return len(self.points) == len(self.plans) or self.failed
+        return self.told == len(self.plans) or self.failed
 
 
 JOBS: web.AppKey[dict[int, Job]] = web.AppKey("simulations")
@@ -135,7 +139,11 @@ async def begin(
         history_of(seen),
         seen.dialed,
         open_hours(campaign, hours),
-        [(value_of(plan), plan), *beside(plan)],
+        [
+            (value_of(plan), replace(plan, numbers=None)),
+            *([(None, plan)] if plan.numbers else ()),
+            *beside(plan),
+        ],
     )
     before = jobs.get(campaign.id)
     if before and before.task:
@@ -237,7 +245,12 @@ async def run(job: Job, moved: Callable[[], None]) -> None:
         process.stdin.write(json.dumps(asked).encode())
         process.stdin.close()
         for value, _ in job.plans:
-            job.points.append((value, Forecast(**json.loads(await process.stdout.readline()))))
+            forecast = Forecast(**json.loads(await process.stdout.readline()))
+            if value is None:
+                job.through = forecast
+            else:
+                job.points.append((value, forecast))
+            job.told += 1
             moved()
     except (ValueError, OSError) as error:
         log.error("a simulation ended early: %r", error)
@@ -294,10 +307,11 @@ def through_at(hours: Hours, begins: datetime, seconds: float) -> datetime | Non
 def about(request: web.Request, campaign: Campaign, values: Mapping[str, str]) -> dict[str, Any]:
     people = request.app[FLOOR].centre.users.values()
     agents = sum(can(user, "take_calls") and campaigns.belongs(campaign, user) for user in people)
+    job = request.app[JOBS].get(campaign.id)
     return {
-        "simulated_agents": agents or 10,
-        "simulated_hours": f"{HOURS_USUAL:g}",
-        **drawn(request, request.app[JOBS].get(campaign.id)),
+        "simulated_agents": job.plan.agents if job else agents or 10,
+        "simulated_hours": f"{job.plan.seconds / 3600 if job else HOURS_USUAL:g}",
+        **drawn(request, job),
     }
 
 
@@ -326,9 +340,9 @@ def sentence(request: web.Request, job: Job) -> str:
         talk=number(forecast.talk_minutes_per_hour, 0),
         abandoned=number(forecast.abandoned_percent, 1),
     )
-    if job.plan.numbers is None:
+    if job.through is None:
         return told + "."
-    done = forecast.done_after_seconds
+    done = job.through.done_after_seconds
     at = through_at(job.hours, datetime.now(ZONE), done) if done is not None else None
     if at is None:
         return told + ", " + _("and the list is not through within a year.")
