@@ -276,6 +276,26 @@ async def taken(
     return read(row)
 
 
+async def carried(
+    db: Db | asyncpg.Connection,
+    attempt: Attempt,
+    trunk_id: int | None,
+    detection: str = "",
+    detection_ms: int | None = None,
+) -> None:
+    """What is known of the dialer's call besides its end: over which trunk, and who was heard to answer."""
+    await db.execute(
+        """
+        UPDATE attempt SET trunk_id = $3, detection = $4, detection_ms = $5 WHERE id = $1 AND started = $2
+        """,
+        attempt.id,
+        attempt.started,
+        trunk_id,
+        detection,
+        detection_ms,
+    )
+
+
 async def without_call(
     db: Db,
     user: User,

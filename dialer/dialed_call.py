@@ -221,8 +221,20 @@ class DialedCall:
         self.drive.over(self, call)
         if self.work and self.desk:
             self.drive.one.over(self.desk, self.work, call, self.attempt, refused=False)
+            self.drive.floor.spawn(self.drive.one.until_written(self.write_carried))
         else:
             self.drive.floor.spawn(self.drive.one.until_written(lambda: self.write(call)))
+
+    async def write_carried(self) -> None:
+        assert self.attempt is not None
+        heard = self.heard
+        await attempts.carried(
+            self.drive.db,
+            self.attempt,
+            self.trunk_id,
+            str(heard.kind) if heard else "",
+            heard.ms if heard else None,
+        )
 
     async def write(self, call: Call) -> None:
         """The attempt's end, and where the item goes from there."""

@@ -12,6 +12,7 @@ from crm.refused import Refused
 from crm.users import DIALER
 from cti.agent import NOT_READY, READY, WRAP_UP
 from cti.call import Call
+from cti.media.detection import Decision, Kind
 from dialer.drives import Drives
 from tests.crm.campaigning import MINUTE, NOON, campaign, people, put
 from tests.dialer.stage import stage
@@ -530,3 +531,72 @@ async def test_another_mode_holds_from_the_next_decision_and_forgets_nothing(dia
     await dialed.set_mode("ratio", ratio=3, abandon_limit_percent=50)
     assert dialed.drive.pacing.tally.live == 10
     assert len(await dialed.rung(3)) == 3
+
+
+# -- Who lifted ------------------------------------------------------------------------------------------
+
+
+def hears(dialed, kind):
+    """The media engine tells who lifted."""
+
+    async def detect(leg, thresholds):
+        return Decision(kind, 900, "test")
+
+    dialed.floor.phones.engine.detects = True
+    dialed.floor.phones.engine.detect = detect
+
+
+async def test_a_machine_reaches_no_agent_and_the_next_person_is_dialed(fresh_db):
+    async with dialing(fresh_db, machine="before") as dialed:
+        hears(dialed, Kind.MACHINE)
+        await dialed.join(0)
+        [leg] = await dialed.rung()
+        leg.lift()
+        [attempt] = await dialed.until_tried("voicemail")
+        row = await dialed.free(leg.number)
+        assert (attempt["detection"], attempt["detection_ms"]) == ("machine", 900)
+        assert row["state"] == State.TRYING and dialed.here.work() is None
+        assert dialed.drive.counts["machines"] == 1 and dialed.drive.picture.dropped == 0
+        await dialed.rung()
+        assert len(dialed.here.rung) == 2
+
+
+async def test_a_machine_is_left_the_message_after_its_greeting(fresh_db):
+    settings = {"machine": "before", "machine_action": "message", "machine_message": "recado.wav"}
+    async with dialing(fresh_db, **settings) as dialed:
+        hears(dialed, Kind.MACHINE)
+        await dialed.join(0)
+        [leg] = await dialed.rung()
+        leg.lift()
+        await dialed.until_tried("voicemail")
+        orders = [order[0] for order in dialed.floor.phones.engine.orders]
+        said = [o for o in dialed.floor.phones.engine.orders if o[0] == "play_once"]
+        assert said[0][2].endswith("messages/recado.wav")
+        assert orders.index("greeting_end") < orders.index("play_once")
+
+
+async def test_a_person_told_from_a_machine_is_with_an_agent_and_what_was_heard_is_kept(fresh_db):
+    async with dialing(fresh_db, machine="before") as dialed:
+        hears(dialed, Kind.HUMAN)
+        await dialed.join(0)
+        leg = await dialed.talking()
+        leg.gone()
+        await until(lambda: dialed.db.fetchval("SELECT detection = 'human' AND trunk_id > 0 FROM attempt"))
+
+
+async def test_after_connecting_a_machine_is_taken_from_the_agent(fresh_db):
+    async with dialing(fresh_db, machine="after") as dialed:
+        hears(dialed, Kind.MACHINE)
+        await dialed.join(0)
+        [leg] = await dialed.rung()
+        leg.lift()
+        await dialed.until_tried("voicemail")
+        await until(lambda: dialed.here.work() is None and dialed.here.desk().call is None)
+        assert leg.over.done()
+        await dialed.rung()
+
+
+async def test_an_engine_that_cannot_detect_gives_everybody_to_agents(fresh_db):
+    async with dialing(fresh_db, machine="before") as dialed:
+        await dialed.join(0)
+        await dialed.talking()
