@@ -132,7 +132,7 @@ async def test_an_agent_is_told_who_took_the_person_back_and_why(
             await expect(line).to_contain_text("Bruno")
             await line.locator("[name=marked]").check()
             await held.fill("[name=reason]", "cliente ligou de volta")
-            await held.get_by_role("button", name="Liberar").click()
+            await held.locator("form:has([name=reason]) .button-main").click()
             await expect(held.locator(".notice-ok")).to_be_visible()
 
         told = page.locator("[data-toasts]")
