@@ -393,17 +393,7 @@ class Asked(dict):
 
 async def test_every_reason_is_said_in_both_languages_with_the_readers_numbers(site):
     assert dict(said.REASONS) == dict(pacing.REASONS)
-    names = (
-        "free",
-        "agents",
-        "ringing",
-        "finishing",
-        "waiting",
-        "abandoned_percent",
-        "limit_percent",
-        "dial",
-    )
-    values = dict.fromkeys(names, 2.75)
+    values = dict.fromkeys(pacing.Pacing().why().values, 2.75)
     reader = await site.reader(Role.SUPERVISOR, language="pt_BR")
     for code in pacing.REASONS:
         here = said.reason(Asked(site, site.boss), Why(code, values))
