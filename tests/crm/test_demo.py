@@ -26,7 +26,8 @@ def settings(tmp_path):
 
 async def contents(db):
     tables = "user_account extension queue number contact contact_phone call tabulation shift layout".split()
-    return {table: await db.fetchval(f"SELECT count(*) FROM {table}") for table in tables}
+    counts = {table: await db.fetchval(f"SELECT count(*) FROM {table}") for table in tables}
+    return counts | {"user_account": counts["user_account"] - 1}  # the dialer was there before
 
 
 async def test_the_demo_is_what_its_users_are_promised(fresh_db, settings):
