@@ -303,6 +303,7 @@ class OneToOne:
         """A call that the dialer placed has reached this agent: its item is before them, talking. `lifted`
         is when the person answered, `idle_seconds` how long the agent had waited."""
         work.call, work.attempt, work.begun = call, attempt, self.gate.now()
+        work.item = replace(work.item, attempts=attempt.attempt_number)
         self.works[desk.user.id] = work
         self._renewed[desk.user.id] = self.floor.now()
 
