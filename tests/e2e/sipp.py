@@ -2,7 +2,14 @@
 
 import asyncio
 import contextlib
+import re
+from collections import Counter
 from pathlib import Path
+
+import numpy as np
+
+from cti.customers.sounds import RATE, machine, tone, voice
+from cti.media import g711
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 
@@ -74,3 +81,37 @@ def trunk(folder: Path, port: int, media_port: int, calls: int = 1, scenario: st
         folder, "-sf", str(SCENARIOS / scenario), "-i", "127.0.0.1", "-p", str(port),
         "-mi", "127.0.0.1", "-mp", str(media_port), "-rtp_echo", "-m", str(calls),
     )  # fmt: skip
+
+
+PERSON = 620  # Hz that a person called says after the greeting
+
+
+class Called(Sipp):
+    """Everybody a campaign calls (scenarios/called.xml), at the far end of the trunk."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        super().__init__(
+            folder, "-sf", str(SCENARIOS / "called.xml"), "-i", "127.0.0.1", "-p", str(port),
+            "-mi", "127.0.0.1", "-trace_logs", "-log_file", str(folder / "said"), "-aa",
+        )  # fmt: skip
+        greeting = [voice(3, 1.2).samples[: int(0.7 * RATE)], np.zeros(int(1.8 * RATE), np.int16)]
+        said = {
+            "person": np.concatenate([*greeting, *[tone(PERSON).samples] * 3]),
+            "machine": machine(1).samples,
+            "fax": tone(2100).samples,
+        }
+        for name, samples in said.items():
+            (folder / f"{name}.alaw").write_bytes(g711.pcm_to_alaw(samples))
+
+    def said(self) -> list[tuple[str, str]]:
+        """Everything that happened so far, in its order: the number, and the scenario's word for it."""
+        log = self._folder / "said"
+        text = log.read_text(errors="replace") if log.exists() else ""
+        return re.findall(r"(\+\d+) (called|lifted|[a-z ]+|\d{3})$", text, re.MULTILINE)
+
+    def words(self) -> Counter[str]:
+        return Counter(word for _, word in self.said())
+
+    def of(self, word: str) -> Counter[str]:
+        """How often that happened, by number."""
+        return Counter(number for number, each in self.said() if each == word)
