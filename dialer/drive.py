@@ -54,6 +54,7 @@ class Joined:
 
     campaign_id: int
     blended: bool
+    campaign: str = ""  # its name, said while it does not dial too
 
 
 class Drive:

@@ -82,7 +82,7 @@ class Drives:
             )
         if campaign.status != "active":
             raise Refused("{campaign} is not running.", code="campaign_closed", campaign=campaign.name)
-        self.joined[desk.user.id] = Joined(campaign_id, arguments.get("blended") is True)
+        self.joined[desk.user.id] = Joined(campaign_id, arguments.get("blended") is True, campaign.name)
         await self.poll()
         self._told(desk)
         return {"dialing": self.view_of(desk)}
@@ -106,7 +106,7 @@ class Drives:
         return {
             "campaign": {
                 "id": joined.campaign_id,
-                "name": drive.campaign.name if drive else "",
+                "name": drive.campaign.name if drive else joined.campaign,
                 "mode": drive.dialing.mode if drive else "",
             },
             "blended": joined.blended,
