@@ -27,6 +27,7 @@ from tests.fakes.wall import FakeWall
 from tests.waiting import until
 from tests.webui.site import serving
 from tests.webui.test_tabulations import wav
+from webui.desk.pages import as_arguments
 from webui.dialing import said
 from webui.dialing.live import gauge
 from webui.dialing.messages import stem_of
@@ -413,6 +414,77 @@ async def test_a_share_stands_beside_its_limit_in_the_middle_of_the_bar(site):
         (100, "bad"),
     ]
     assert (gauge(asked, 0, 0).width, gauge(asked, 1, 0).tone) == (0, "bad")
+
+
+# -- at the desk ---------------------------------------------------------------------------------------------
+
+
+async def desk_of(site, agent=0) -> str:
+    """The agent's desk as the page is loaded, in English."""
+    user = site.dialed.here.team[agent]
+    await site.db.execute("UPDATE user_account SET language = 'en' WHERE id = $1", user.id)
+    status, page = await (await site.reader_of(user)).get("/desk")
+    assert status == 200
+    return page
+
+
+async def test_an_agent_chooses_the_campaign_to_work_in_and_leaves_it(at_work):
+    page = await desk_of(at_work)
+    assert page.count('data-verb="JoinCampaign"') == 2 and "The next call rings here." in page
+    await at_work.dialed.join(0, blended=True)
+    page = await desk_of(at_work)
+    assert f"Waiting for a call of {at_work.campaign.name}" in page and "and my queues" in page
+    assert page.count('data-verb="LeaveCampaign"') == 1
+    await at_work.dialed.here.ask("LeaveCampaign")
+    assert "Waiting for a call" not in await desk_of(at_work)
+
+
+async def test_a_campaign_of_others_or_one_that_stopped_is_not_offered(at_work):
+    stranger = await at_work.reader(Role.AGENT)
+    assert "JoinCampaign" not in (await stranger.get("/desk"))[1]
+    await at_work.dialed.join(0)
+    await campaigns.pause(at_work.db, None, at_work.campaign.id)
+    await at_work.dialed.turn()
+    page = await desk_of(at_work)
+    assert f"{at_work.campaign.name} does not dial now" in page and "JoinCampaign" not in await desk_of(
+        at_work, 1
+    )
+
+
+async def test_a_connected_call_brings_person_form_and_outcome_to_the_desk(at_work):
+    await at_work.dialed.join(0)
+    await at_work.dialed.talking()
+    page = await desk_of(at_work)
+    work = at_work.dialed.here.work()
+    assert f'data-work="{work["item"]}"' in page and work["contact"]["name"] in page
+    for part in (
+        'id="tabulation"',
+        "data-outcome",
+        'value="wrong_number"',
+        'value="voicemail"',
+        'value="callback"',
+    ):
+        assert part in page, part
+    assert "Attempt 1 of" in page
+
+
+async def test_in_preview_the_person_is_seen_with_a_countdown_dialed_now_or_skipped(at_work):
+    dialed = at_work.dialed
+    await dialed.set_mode("preview", preview_seconds=600)
+    await dialed.join(0)
+    await dialed.turn()
+    await dialed.here.phase("contact")
+    page, first = await desk_of(at_work), dialed.here.work()
+    assert f'data-until="{first["dial_at"]}"' in page and "Dial now" in page
+    assert 'name="status" value="not_dialed"' in page and 'value="ExitItem"' not in page
+    await dialed.here.ask("SaveWithoutDialing", item=first["item"], status="not_dialed")
+    await dialed.turn()
+    await dialed.here.phase("contact")
+    assert dialed.here.work()["item"] != first["item"] and dialed.here.rung == []
+
+
+def test_the_switch_of_a_form_without_script_is_a_switch():
+    assert as_arguments({"campaign": "3", "blended": "true"}) == {"campaign": "3", "blended": True}
 
 
 # -- what to expect ------------------------------------------------------------------------------------------
