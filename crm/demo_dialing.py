@@ -68,7 +68,9 @@ async def fill(connection: asyncpg.Connection, now: datetime.datetime) -> None:
     campaign_id = await set_up(connection, agents, now)
     people = await add_people(connection, dice)
     trunk_id = await connection.fetchval("SELECT id FROM trunk ORDER BY id LIMIT 1")
-    work(people[:WORKED], agents, now, dice)
+    others = await connection.fetch("SELECT DISTINCT user_id FROM attempt WHERE user_id IS NOT NULL")
+    free = [agent for agent in agents if agent not in {row["user_id"] for row in others}]
+    work(people[:WORKED], free or agents, now, dice)
     await write(connection, campaign_id, trunk_id, people, now)
 
 

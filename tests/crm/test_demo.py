@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from config import Settings
-from crm import calls, centre, contacts, demo, shifts, tabulation, users
+from crm import calls, centre, contacts, demo, demo_dialing, shifts, tabulation, users
 from crm.calls import ZONE
 from crm.extensions import digests
 from crm.form import CATEGORY, check
@@ -58,7 +58,8 @@ async def test_the_demo_is_what_its_users_are_promised(fresh_db, settings):
 
 async def test_its_customers_show_one_match_two_candidates_and_none(fresh_db, settings):
     await demo.fill(fresh_db, settings, PASSWORD, NOW)
-    assert await fresh_db.fetchval("SELECT count(*) FROM contact") == demo.CONTACTS
+    everybody = demo.CONTACTS + demo_dialing.PEOPLE
+    assert await fresh_db.fetchval("SELECT count(*) FROM contact") == everybody
     counts = [len(await contacts.candidates(fresh_db, number)) for _, _, number in demo.KNOWN[:2]]
     assert counts == [1, 2]
     for number in demo.NOT_CONTACTS:

@@ -10,6 +10,7 @@ from crm import actions, demo, demo_campaign, scripts, tickets
 from crm.item_states import State
 from crm.tickets import TicketFilter
 
+OURS = f"(SELECT id FROM campaign WHERE name = '{demo_campaign.NAME}')"
 NOW = datetime.datetime(2026, 11, 20, 19, 30, tzinfo=datetime.UTC)
 
 
@@ -20,7 +21,11 @@ def settings(tmp_path):
 
 async def test_it_has_items_in_every_situation_that_agree_with_their_attempts(fresh_db, settings):
     await demo.fill(fresh_db, settings, "senha-de-demonstração", NOW)
-    states = dict(await fresh_db.fetch("SELECT state, count(*) FROM list_item GROUP BY state"))
+    states = dict(
+        await fresh_db.fetch(
+            f"SELECT state, count(*) FROM list_item WHERE campaign_id = {OURS} GROUP BY state"
+        )
+    )
     assert set(states) == set(State) and sum(states.values()) == demo_campaign.ITEMS
     wrong = await fresh_db.fetch(
         """
@@ -36,7 +41,10 @@ async def test_it_has_items_in_every_situation_that_agree_with_their_attempts(fr
         """
     )
     assert not wrong
-    assert await fresh_db.fetchval("SELECT sum(added) FROM campaign_load") == demo_campaign.ITEMS
+    assert (
+        await fresh_db.fetchval(f"SELECT sum(added) FROM campaign_load WHERE campaign_id = {OURS}")
+        == demo_campaign.ITEMS
+    )
 
 
 async def test_some_callbacks_are_overdue_and_some_are_still_to_come(fresh_db, settings):
@@ -54,7 +62,7 @@ async def test_some_callbacks_are_overdue_and_some_are_still_to_come(fresh_db, s
 async def test_whoever_was_spoken_to_has_a_ticket_with_a_protocol_of_its_day(fresh_db, settings):
     await demo.fill(fresh_db, settings, "senha-de-demonstração", NOW)
     spoken = await fresh_db.fetchval(
-        "SELECT count(DISTINCT item_id) FROM attempt WHERE situation = 'completed'"
+        f"SELECT count(DISTINCT item_id) FROM attempt WHERE situation = 'completed' AND campaign_id = {OURS}"
     )
     assert spoken > 50
     assert await fresh_db.fetchval("SELECT count(*) FROM ticket") == spoken
@@ -85,7 +93,7 @@ async def test_no_agent_is_on_two_attempts_at_once_and_filling_again_changes_not
     before = await fresh_db.fetchval("SELECT count(*) FROM attempt")
     await demo.fill(fresh_db, settings, "senha-de-demonstração", NOW + datetime.timedelta(days=1))
     assert await fresh_db.fetchval("SELECT count(*) FROM attempt") == before
-    assert await fresh_db.fetchval("SELECT count(*) FROM campaign") == 1
+    assert await fresh_db.fetchval("SELECT count(*) FROM campaign") == 2
 
 
 async def test_agents_have_kinds_of_action_barriers_and_a_history_that_agrees_with_the_attempts(
@@ -103,7 +111,7 @@ async def test_agents_have_kinds_of_action_barriers_and_a_history_that_agrees_wi
             [] for step in script.steps
         ]
     assert await fresh_db.fetchval("SELECT count(*) FROM action") == await fresh_db.fetchval(
-        "SELECT count(*) FROM attempt"
+        f"SELECT count(*) FROM attempt WHERE campaign_id = {OURS}"
     )
     wrong = """
         SELECT count(*) FROM action LEFT JOIN action_outcome ON action_outcome.id = action.outcome_id
