@@ -51,6 +51,7 @@ class Action:
     campaign: str
     type: str
     outcome: str
+    result: str  # what it led to; empty when there was no contact, and when a number was blocked
     conversation: str
     no_contact: str
     next_at: datetime.datetime | None
@@ -226,7 +227,7 @@ VIEWS: Mapping[str, tuple[State, ...]] = {  # TEL-04 … TEL-06: every customer 
 }
 ORDERS: Mapping[str, str] = {
     "not_worked": "item.priority, item.id",
-    "scheduled": "item.due_at, item.priority, item.id",
+    "scheduled": "item.state = 2, item.due_at, item.priority, item.id",  # what was agreed on first
     "concluded": "item.last_attempt_at DESC NULLS LAST, item.id",
 }
 PAGE = 50
@@ -280,7 +281,8 @@ async def customers(
             SELECT part.* FROM unnest($1::integer[]) AS asked (campaign_id)
              CROSS JOIN unnest($2::smallint[]) AS view (state)
              CROSS JOIN LATERAL (
-                   SELECT item.id, item.priority, item.due_at, item.last_attempt_at FROM list_item AS item
+                   SELECT item.id, item.state, item.priority, item.due_at, item.last_attempt_at
+                     FROM list_item AS item
                     WHERE item.campaign_id = asked.campaign_id AND item.state = view.state
                       AND (item.callback_owner IS NULL OR item.callback_owner = $3 OR item.state > 3)
                       {of if words or tree is not None else "AND $4::text[] IS NOT NULL"}
@@ -325,6 +327,7 @@ async def record(
     at: datetime.datetime,
     type_id: int | None = None,
     outcome_id: int | None = None,
+    result: Result | None = None,
     conversation: str = "",
     no_contact: str = "",
     next_at: datetime.datetime | None = None,
@@ -334,8 +337,8 @@ async def record(
         return await db.fetchval(
             """
             INSERT INTO action (at, user_id, campaign_id, item_id, contact_id, type_id, outcome_id,
-                                conversation, no_contact, next_at, call_id)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id
+                                conversation, no_contact, next_at, call_id, result)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id
             """,
             at,
             by.id,
@@ -348,6 +351,7 @@ async def record(
             no_contact,
             next_at,
             call_id,
+            str(result or ""),
         )
 
 
@@ -357,7 +361,7 @@ async def history(db: Db | asyncpg.Connection, contact_id: int, limit: int = 50)
         """
         SELECT action.at, user_account.name AS agent, campaign.name AS campaign,
                coalesce(action_type.name, '') AS type, coalesce(action_outcome.name, '') AS outcome,
-               action.conversation, action.no_contact, action.next_at
+               action.result, action.conversation, action.no_contact, action.next_at
           FROM action
           JOIN user_account ON user_account.id = action.user_id
           JOIN campaign ON campaign.id = action.campaign_id
@@ -379,7 +383,7 @@ async def statistics(db: Db, user: User, start: datetime.datetime, end: datetime
         SELECT campaign.name AS campaign, coalesce(action_type.name, '') AS type,
                coalesce(action_outcome.name, '') AS outcome,
                CASE WHEN action.no_contact <> '' THEN 'no_contact'
-                    ELSE coalesce(action_outcome.result, '') END AS result, count(*)
+                    ELSE action.result END AS result, count(*)
           FROM action
           JOIN campaign ON campaign.id = action.campaign_id
           LEFT JOIN action_type ON action_type.id = action.type_id

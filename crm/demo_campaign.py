@@ -396,11 +396,13 @@ def record(campaign_id: int, load_id: int, item: Item) -> tuple[Any, ...]:
     )
 
 
-async def categories(connection: asyncpg.Connection) -> dict[bool, list[int]]:
-    """Those of the sales form, the successes and the others."""
+async def categories(connection: asyncpg.Connection) -> dict[str, list[int]]:
+    """Those of the sales form, by the result of the conversation they fit."""
     rows = await connection.fetch(
         """
-        SELECT category.id, category.success
+        SELECT category.id,
+               CASE WHEN category.name LIKE 'Retornar%' THEN 'callback'
+                    WHEN category.success THEN 'success' ELSE 'failure' END AS result
           FROM layout
           JOIN layout_type ON layout_type.layout_id = layout.id
           JOIN category ON category.type_id = layout_type.type_id
@@ -408,14 +410,14 @@ async def categories(connection: asyncpg.Connection) -> dict[bool, list[int]]:
          ORDER BY category.id
         """
     )
-    return {success: [row["id"] for row in rows if row["success"] == success] for success in (True, False)}
+    return {result: [row["id"] for row in rows if row["result"] == result] for result in Result}
 
 
 async def write_attempts(
     connection: asyncpg.Connection,
     campaign_id: int,
     items: Sequence[Item],
-    categories: dict[bool, list[int]],
+    categories: dict[str, list[int]],
     dice: Random,
 ) -> None:
     made = [each for item in items for each in item.tries]
@@ -430,7 +432,7 @@ async def write_attempts(
     columns = list(made[0]) if made else []
     records = []
     for each in sorted(made, key=lambda each: (each["started"], each["user_id"])):
-        offered = categories[each["result"] != Result.FAILURE] if each["result"] else []
+        offered = categories[each["result"]] if each["result"] else []
         category = dice.choice(offered) if offered else None
         records.append((campaign_id, 1, ids[each["contact_id"]], category, *(each[name] for name in columns)))
     await connection.copy_records_to_table(
@@ -443,11 +445,11 @@ async def write_actions(connection: asyncpg.Connection, campaign_id: int) -> Non
     await connection.execute(
         """
         INSERT INTO action (at, user_id, campaign_id, item_id, contact_id, type_id, outcome_id, conversation,
-                            no_contact, next_at)
+                            no_contact, next_at, result)
         SELECT attempt.ended, attempt.user_id, attempt.campaign_id, attempt.item_id, attempt.contact_id,
                outcome.type_id, outcome.id, attempt.note,
                CASE WHEN attempt.result IS NULL AND attempt.situation <> 'blocked'
-                    THEN attempt.situation ELSE '' END, attempt.callback_at
+                    THEN attempt.situation ELSE '' END, attempt.callback_at, coalesce(attempt.result, '')
           FROM attempt
           LEFT JOIN LATERAL (
                SELECT action_outcome.type_id, action_outcome.id FROM action_outcome

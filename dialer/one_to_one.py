@@ -746,6 +746,7 @@ class OneToOne:
             type_id=outcome.type_id,
             outcome_id=outcome.outcome_id,
             conversation=outcome.conversation or outcome.note,
+            result=outcome.result,
             no_contact=no_contact,
             next_at=outcome.callback_at,
             call_id=attempt.call_id,

@@ -458,8 +458,8 @@ async def test_an_action_brings_its_script_and_its_outcome_and_stays_in_the_hist
     )  # fmt: skip
     assert (await here.item(work["item"]))["result"] == "success", "the outcome says the result"
     (done,) = await actions.history(here.db, work["contact"]["id"])
-    assert (done.type, done.outcome, done.conversation) == (
-        "Apresentação", "Comprou", "Olá, Person. Quis comprar."
+    assert (done.type, done.outcome, done.result, done.conversation) == (
+        "Apresentação", "Comprou", "success", "Olá, Person. Quis comprar."
     )  # fmt: skip
     counted = await actions.statistics(here.db, here.team[0], NOON - DAY, NOON + DAY)
     assert [(each.outcome, each.count) for each in counted] == [("Comprou", 1)]

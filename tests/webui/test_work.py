@@ -7,6 +7,7 @@ import pytest
 
 from crm import actions, campaigns, contacts, filters, layouts, scripts
 from crm.blocklist import Blocklist
+from crm.item_states import Result
 from crm.users import Role
 from dialer.gate import Gate
 from dialer.one_to_one import OneToOne
@@ -282,6 +283,12 @@ async def test_statistics_count_what_the_agent_said(site, browser):
     await browser.post("/work/act/SaveWithoutDialing", item=str(item), status="busy")
     page = words(await browser.text("/work/statistics"))
     assert "1 actions" in page and "0 with contact" in page and "No contact" in page
+    await actions.record(
+        site.db, site.agent, campaign_id=site.campaign.id, item_id=item, contact_id=1,
+        at=datetime.datetime.now(datetime.UTC), result=Result.SUCCESS,
+    )  # fmt: skip
+    page = words(await browser.text("/work/statistics"))  # counted although no kind of action was chosen
+    assert "2 actions" in page and "1 with contact" in page and "1 successes" in page
 
 
 async def test_kinds_of_action_are_made_and_changed_by_whoever_runs_campaigns(site, browser):
