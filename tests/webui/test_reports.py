@@ -317,6 +317,16 @@ async def test_a_report_comes_as_csv_with_the_same_numbers_and_no_formulas(site)
     assert rows[1:] == [["'=Vendas", "10", "10", "7", "3", "3", "1", "1", "1", "0", "1"]]
 
 
+async def test_attempts_no_agent_was_given_are_the_dialers_in_the_readers_language(site):
+    await site.db.execute("UPDATE attempt SET user_id = NULL WHERE user_id = $1", site.agents[0].id)
+    for language, dialer in (("en", "Dialer"), ("pt_BR", "Discador")):
+        reader = await site.reader(Role.SUPERVISOR, language=language)
+        page = (await reader.get("/reports/r1"))[1]
+        assert f">{dialer}</td>" in page
+        link = re.search(r'href="([^"]+row=1\.0)"', page)[1].replace("&amp;", "&")
+        assert dialer in (await reader.get(link))[1]
+
+
 async def test_a_report_as_a_file_is_in_its_readers_language(site):
     reader = await site.reader(Role.SUPERVISOR, language="pt_BR")
     where = (await reader.post("/reports/r3/export", {"query": "", "format": "csv"}))[2]

@@ -368,7 +368,7 @@ def row_words(request: web.Request, report: Report, row: reports.Row, wanted: As
             return [_(said.NOT_ATTEMPTED)]
         case "r1":
             user = users.get(row["user_id"])
-            return [user.name if user else _(said.NOBODY)]
+            return [user.name if user else _(said.DIALER)]
         case "r6":
             return [_(said.SITUATIONS[row["reason"]])]
         case "r7":

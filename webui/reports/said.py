@@ -156,7 +156,7 @@ EVERY_PERIOD = {
     "week": N_("of the week before, Monday to Sunday"),
     "month": N_("of the month before"),
 }
-NOBODY = N_("Nobody")
+DIALER = N_("Dialer")  # of attempts no agent was given
 NOT_ATTEMPTED = N_("Not attempted yet")
 
 
@@ -183,8 +183,8 @@ def value(say: Say, report: Report, name: str, row: Row, query_type: str) -> Any
         case "status":
             words = {"item": STATES, "result": RESULTS}.get(query_type, SITUATIONS)
             return say(words[found])
-        case "agent" if report.id == "r1" and not found:
-            return say(NOT_ATTEMPTED if row["user_id"] is None else NOBODY)
+        case "agent" if report.id == "r1" and not row["user_id"]:
+            return say(NOT_ATTEMPTED if row["user_id"] is None else DIALER)
     return found
 
 
