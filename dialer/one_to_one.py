@@ -10,6 +10,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from crm import (
@@ -65,6 +66,7 @@ class OneToOne:
         self.lease_seconds = lease_seconds
         self.works: dict[int, Work] = {}  # by user
         self._one_at_a_time: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._writing: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by user, in the order of calls
         self._renewed: dict[int, float] = {}  # when, by user
 
     @property
@@ -319,7 +321,7 @@ class OneToOne:
                 work.notes = await self._notes(work.item.id)
             self._show(desk)
 
-        self.floor.spawn(self.until_written(hand_over))
+        self.floor.spawn(self._in_order(desk, hand_over))
         self.answered(desk, work, call)
 
     def count_down(self, desk: Desk, work: Work, seconds: float) -> None:
@@ -512,6 +514,11 @@ class OneToOne:
         self._show(desk)
         self.floor.spawn(self.until_written(lambda: self._open_ticket(desk.user, work, call, "")))
 
+    async def _in_order(self, desk: Desk, write: Callable[[], Awaitable[Any]]) -> None:
+        """A call's end is written after its beginning, also when the database was away in between."""
+        async with self._writing[desk.user.id]:
+            await self.until_written(write)
+
     def over(self, desk: Desk, work: Work, call: Call, attempt: Attempt | None, refused: bool) -> None:
         situation = situation_of(
             answered=call.answered is not None,
@@ -520,7 +527,8 @@ class OneToOne:
             refused=refused,
             sip_status=call.sip_status,
         )
-        self.floor.spawn(self.until_written(lambda: self._after_call(desk, work, call, attempt, situation)))
+        write = partial(self._after_call, desk, work, call, attempt, situation)
+        self.floor.spawn(self._in_order(desk, write))
 
     async def _after_call(
         self, desk: Desk, work: Work, call: Call, attempt: Attempt | None, situation: Situation

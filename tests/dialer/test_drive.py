@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from crm import blocklist, campaigns
+from crm import blocklist, campaigns, hopper
 from crm.item_states import State
 from crm.refused import Refused
 from crm.users import DIALER
@@ -415,6 +415,29 @@ async def test_while_the_database_is_away_nobody_is_dialed_and_nobody_is_lost(di
     dialed.here.now += datetime.timedelta(seconds=1)
     await dialed.rung()
     assert await dialed.db.fetchval("SELECT count(*) FROM attempt") == 1
+
+
+async def test_a_conversation_while_the_database_is_away_is_written_in_its_order(dialed, monkeypatch):
+    hand_over, away = hopper.hand_over, [True]
+
+    async def hand_over_or_fail(*arguments, **more):
+        if away[0]:
+            raise OSError("away")
+        return await hand_over(*arguments, **more)
+
+    monkeypatch.setattr(hopper, "hand_over", hand_over_or_fail)
+    await dialed.join(0)
+    leg = await dialed.talking()
+    item = dialed.here.work()["item"]
+    await dialed.here.ask("SetOutcome", item=item, result="success", answers=form(dialed))
+    leg.gone()
+    await until(lambda: dialed.here.desk().call is None or dialed.here.desk().call.ended)
+    assert (await dialed.attempts())[0]["ended"] is None, "the end waits for the beginning"
+    away[0] = False
+    row = await dialed.free(leg.number)
+    assert (row["state"], row["result"]) == (State.CONCLUDED, "success")
+    [attempt] = [each for each in await dialed.attempts() if each["item_id"] == item]
+    assert attempt["user_id"] == dialed.here.team[0].id and attempt["result"] == "success"
 
 
 # -- Blended, callbacks, preview -------------------------------------------------------------------------
