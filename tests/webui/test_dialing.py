@@ -2,7 +2,7 @@
 
 import datetime
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import aiohttp
 import pytest
@@ -27,6 +27,7 @@ from tests.fakes.wall import FakeWall
 from tests.waiting import until
 from tests.webui.site import serving
 from tests.webui.test_tabulations import wav
+from webui.audit import said as audit_said
 from webui.desk.pages import as_arguments
 from webui.dialing import said
 from webui.dialing.live import gauge
@@ -90,6 +91,10 @@ async def test_the_mode_is_chosen_with_its_settings_and_shown_again(site):
     assert 'value="2.5"' in page and "in force for the next call" in page
     change = (await audit.recent(site.db, action="campaign.dialing"))[0]
     assert change.after["mode"] == "predictive"
+    assert {each.name for each in fields(Dialing)} <= audit_said.FACTS.keys()
+    admin = await site.reader(Role.ADMINISTRATOR)
+    entry = (await admin.get("/audit"))[1].partition("dialing settings changed")[2]
+    assert "Mode" in entry and "Predictive" in entry and "Abandoned at most" in entry
 
 
 async def test_what_stands_under_advanced_is_kept_too(site):

@@ -11,6 +11,7 @@ from crm.filters import Field
 from crm.numbers import display
 from webui.campaigns import said as campaigns
 from webui.campaigns.hours import in_words
+from webui.dialing import said as dialing
 from webui.filters.words import OPTIONS as CONTACT_KINDS
 from webui.filters.words import said as filter_said
 from webui.i18n import LANGUAGES, N_
@@ -243,6 +244,25 @@ FACTS = {
     "calls_per_second": N_("Calls begun per second"),
     "code": N_("Code"),
     "extension": N_("Extension"),
+    "mode": N_("Mode"),
+    "lines_max": N_("Lines at most"),
+    "ring_seconds": N_("Rings for"),
+    "abandon_limit_percent": N_("Abandoned at most"),
+    "abandon_after_seconds": N_("In time is within"),
+    "abandon_message": N_("Message when no agent is free"),
+    "lockout_days": N_("Not called again for"),
+    "ratio": N_("Calls for each free agent"),
+    "preview_seconds": N_("Countdown"),
+    "machine": N_("Detection"),
+    "machine_action": N_("What becomes of a machine"),
+    "machine_message": N_("Message for machines"),
+    "caller_ids": N_("Numbers shown"),
+    "thresholds": N_("Thresholds of the detection"),
+    "window": N_("The limit of abandonment holds for"),
+    "shares": N_("Shares of the lists"),
+    "quotas": N_("Quotas"),
+    "on_stop": N_("Calls that ring when it is stopped"),
+    "pace": N_("Pace"),
 }
 """Facts, as the forms call them."""
 
@@ -260,6 +280,13 @@ CODES: Mapping[str, Mapping[str, str]] = {
     "validation_inputs": campaigns.INPUTS,
     "validation_on_failure": {"skip": N_("the item is passed over"), "allow": N_("the item is taken")},
     "every": EVERY,
+    "mode": {code: word for code, (word, _) in dialing.MODES.items()},
+    "machine": {code: word for code, (word, _) in dialing.MACHINE.items()},
+    "machine_action": dialing.MACHINE_ACTIONS,
+    "order": dialing.ORDERS,
+    "window": dialing.WINDOWS,
+    "on_stop": dialing.ON_STOP,
+    "pace": {"full": N_("Full pace"), "slow": N_("slowed down")},
 }
 """Facts that are one of several codes, and what each code means."""
 
