@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ramal.dialer")
 
-AGENT_SECONDS = 5.0  # an agent's own telephone has this long to lift by itself
+AGENT_SECONDS = 5.0  # an agent's own telephone has this long to lift by itself, but not more than …
+AGENT_SHARE = 0.5  # of what the person waits, so that another agent can be tried
 BEEP_SECONDS = 60.0
 DETECT_SECONDS = 6.0  # what is not known by then is a person
 MACHINES = (Kind.MACHINE, Kind.FAX, Kind.MUSIC, Kind.BUSY)  # silence, and ringing elsewhere, may be a person
@@ -109,8 +110,9 @@ class DialedCall:
         drive.moved(self, pacing.EV_OFFER)
         try:
             async with asyncio.timeout(dialing.abandon_after_seconds):
+                seconds = min(AGENT_SECONDS, AGENT_SHARE * dialing.abandon_after_seconds)
                 self.desk = await inbound.find_and_ring(
-                    drive.floor, phones, call, AGENT_SECONDS, queue=drive.queue, auto_answer=True
+                    drive.floor, phones, call, seconds, queue=drive.queue, auto_answer=True
                 )
         except TimeoutError:
             self.abandoned = True

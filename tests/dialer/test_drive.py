@@ -15,7 +15,7 @@ from cti.call import Call
 from cti.media.detection import Decision, Kind
 from dialer.drives import Drives
 from tests.crm.campaigning import MINUTE, NOON, campaign, people, put
-from tests.dialer.stage import stage
+from tests.dialer.stage import Softphone, stage
 from tests.waiting import until
 
 
@@ -333,6 +333,20 @@ async def test_whom_no_agent_is_free_for_hears_a_message_and_is_left_alone_for_d
         assert row["state"] == State.TRYING
         assert row["due_at"] - NOON >= datetime.timedelta(days=3)
         assert dialed.drive.counts["abandoned"] == 1 == dialed.drive.picture.dropped
+
+
+async def test_an_agents_telephone_that_does_not_lift_costs_nobody_the_call(dialed):
+    await dialed.set_mode("progressive", abandon_after_seconds=4)
+    dead = Softphone(dialed.floor, dialed.here.desk(0))
+    await dialed.join(0)
+    [leg] = await dialed.rung()
+    leg.lift()
+    await until(lambda: dead.rung)
+    await dialed.join(1)
+    await dialed.here.phase("talking", agent=1)
+    agent = dialed.floor.agent(dialed.here.team[0].id)
+    assert (agent.state, agent.reason) == (NOT_READY, "missed_call")
+    assert dialed.drive.counts["abandoned"] == 0
 
 
 async def test_a_person_who_hangs_up_before_an_agent_is_there_counts_against_the_limit(fresh_db):
