@@ -1,12 +1,24 @@
 """An agent works a campaign in a browser: from the list to the outcome, on one page."""
 
-from playwright.async_api import expect
+import re
+
+from playwright.async_api import Page, expect
 
 from tests.e2e.browser import Browser
 from tests.e2e.customer import AGENT, CUSTOMER, Customers
 from tests.e2e.desk_page import DeskPage, desk
 from tests.e2e.product import Product, running, until
 from tests.e2e.test_supervisor import log_in
+
+NOTE = """item => {
+    const csrf = document.querySelector("meta[name=csrf]").content;
+    const form = Object.assign(document.createElement("form"), { method: "post" });
+    form.action = "/work/act/SaveWithoutDialing";
+    for (const [name, value] of Object.entries({ item, csrf, note: "?" }))
+        form.append(Object.assign(document.createElement("input"), { name, value }));
+    document.body.append(form);
+    form.submit();
+}"""  # what an old window would send
 
 
 async def test_an_agent_takes_the_next_person_calls_talks_along_the_script_and_saves_the_outcome(
@@ -29,6 +41,15 @@ async def test_an_agent_takes_the_next_person_calls_talks_along_the_script_and_s
         await expect(window.locator("h2")).to_have_text(first)
         await expect(window.locator(".badge-bad").first).to_be_visible()  # told that it is overdue
         number = await window.locator("input[name=number]:checked").get_attribute("value")
+        await window.locator("#without-call > summary").click()
+        record, status = window.locator("[data-record]"), window.locator("#w-status")
+        await expect(record).to_be_checked()
+        await expect(record).to_be_disabled()  # only a block may leave it out (UAU-56)
+        await status.select_option("block")
+        await expect(record).to_be_enabled()
+        await expect(window.locator("[data-block]")).to_be_visible()
+        await status.select_option("")
+        await expect(record).to_be_disabled()
 
         customers.answers, before = False, len(customers.called)
         try:
@@ -48,8 +69,27 @@ async def test_an_agent_takes_the_next_person_calls_talks_along_the_script_and_s
         await expect(script).to_be_visible()
         opening = await script.locator("h3").inner_text()
         assert first.split()[0] in await script.locator(".script-text").inner_text(), "the text is merged"
+        asked = agent.find("#tabulation .asked")
+        before_choice = await asked.all_inner_texts()
+        assert before_choice, "what the step asks for stands out in the form"
         await script.locator(".script-choices button").first.click()
         await expect(script.locator(".script-path")).to_contain_text(opening)
+        await expect(asked).not_to_have_text(before_choice)
+        await script.locator("[data-goto]").first.click()
+        await expect(asked.first.locator("input, select, textarea").first).to_be_focused()
+
+        await agent.find("#action > summary").click()
+        await agent.find("#o-type").select_option(label="Contraproposta")
+        words = agent.find("[data-action-script] p")
+        await expect(words).to_contain_text(first.split()[0])  # its script comes by itself (TEL-09)
+        await agent.find("[data-add-script]").click()
+        conversation = agent.find("#o-conversation")
+        await expect(conversation).to_have_value(await words.inner_text())
+        await conversation.press_sequentially(" Quer pensar até amanhã.")
+        outcome = agent.find("#o-outcome")
+        assert "Vai mudar de operadora" not in await outcome.locator("option:not([hidden])").all_inner_texts()
+        await outcome.select_option(label="Aceitou o desconto")
+        await expect(agent.find(".outcome [name=result][value=success]")).to_be_checked()
 
         note = agent.find(".outcome [name=note]")
         await note.fill("Pediu a fatura por e-mail")
@@ -57,6 +97,7 @@ async def test_an_agent_takes_the_next_person_calls_talks_along_the_script_and_s
         await page.reload()
         await agent.until_call("connected", "reconnecting")
         await expect(note).to_have_value("Pediu a fatura por e-mail")
+        await expect(conversation).to_have_value(re.compile("Quer pensar até amanhã"))
         await expect(script.locator(".script-path")).to_contain_text(opening)
 
         customers.called[-1].call.hang_up()
@@ -75,6 +116,45 @@ async def test_an_agent_takes_the_next_person_calls_talks_along_the_script_and_s
 
         await page.goto(product.url + "/work/operation?view=concluded&name=" + first)
         await expect(agent.find("tbody tr").first).to_contain_text(first)
+        await agent.find(".history-menu > summary").first.click()
+        history = agent.find(".history-menu [data-loaded]").first
+        await expect(history).to_contain_text("Contraproposta: Aceitou o desconto")
+        await expect(history).to_contain_text("Quer pensar até amanhã.")
+
+
+async def test_a_person_is_taken_called_and_finished_with_by_keyboard_alone(
+    product: Product, browser: Browser, customers: Customers
+):
+    async with desk(browser, product, "agent1") as agent:
+        page = agent.person.page
+        await agent.log_in("agent1")
+        await agent.choose_station("webrtc")
+        await agent.until_station()
+        await page.goto(product.url + "/work")
+        await page.get_by_role("link", name="Renovação").press("Enter")
+        await agent.until_station()
+        await page.keyboard.press("F7")
+        await expect(agent.find("[data-work]")).to_be_visible()
+        await page.keyboard.press("F8")
+        await agent.until_call("connected")
+        await page.keyboard.press("F9")
+        await agent.until_agent("wrap_up")
+        for chosen in ("#tabulation [name='a.category']", ".outcome [name=result]"):
+            await reach(page, chosen)
+            await page.keyboard.press("Space")
+        for key in await agent.required():
+            await agent.answer(key)
+        await page.keyboard.press("Control+Enter")
+        await expect(agent.find("[data-work]")).to_have_count(0)
+
+
+async def reach(page: Page, selector: str) -> None:
+    """With the tabulator key, from wherever the focus is."""
+    for _ in range(80):
+        await page.keyboard.press("Tab")
+        if await page.evaluate("wanted => document.activeElement.matches(wanted)", selector):
+            return
+    raise AssertionError(f"{selector} is not reached")
 
 
 async def test_a_person_whose_agents_browser_died_goes_back_to_the_list_by_itself(
@@ -108,6 +188,37 @@ async def test_a_person_whose_agents_browser_died_goes_back_to_the_list_by_itsel
             await expect(other.find("[data-work] h2")).to_have_text(name)
             await other.find("button[value=ExitItem]").click()
             await expect(other.find("[data-work]")).to_have_count(0)
+
+
+async def test_an_agent_who_acts_on_a_person_no_longer_theirs_is_told_who_has_it(
+    product: Product, browser: Browser, other_browser: Browser
+):
+    """A window left open somewhere still asks for what is not its agent's any more."""
+    async with desk(browser, product, "agent2") as late, desk(other_browser, product, "agent3") as quick:
+        for agent, login in ((late, "agent2"), (quick, "agent3")):
+            await at_a_station(agent, login)
+        page = late.person.page
+        await page.goto(product.url + "/work")
+        await page.get_by_role("link", name="Renovação").click()
+        row = late.find("[data-people] tbody tr:has(form[data-verb=TakeItem])").first
+        name = await row.locator("b").inner_text()
+        item = await row.locator("[name=item]").get_attribute("value")
+        address = page.url.partition("?")[0] + "?name=" + name
+        await row.locator("form button").click()
+        await expect(late.find("[data-work] h2")).to_have_text(name)
+        await quick.person.page.goto(address)
+        await expect(quick.find("[data-people] tbody tr").first).to_contain_text("Bruno")
+        await late.find("button[value=ExitItem]").click()
+        await expect(late.find("[data-work]")).to_have_count(0)
+
+        await quick.person.page.goto(address)
+        await quick.find("[data-people] form[data-verb=TakeItem] button").first.click()
+        await expect(quick.find("[data-work] h2")).to_have_text(name)
+        await page.evaluate(NOTE, item)
+        await page.wait_for_url(re.compile("refused="))
+        await expect(late.find("main")).to_contain_text(f"{name} está com Carla")
+        await quick.find("button[value=ExitItem]").click()
+        await expect(quick.find("[data-work]")).to_have_count(0)
 
 
 async def test_an_agent_is_told_who_took_the_person_back_and_why(
