@@ -182,17 +182,23 @@ class Drive:
         target = min(max(HOPPER_CALLS_PER_AGENT * self.available(), HOPPER_LEAST), HOPPER_MOST)
         if len(self.hopper) <= target // 2:
             room = target - len(self.hopper)
-            self.hopper.extend(
-                await hopper.fill(
-                    self.db, self.campaign, self.dialing, now, room, closed, mix=self._mix,
-                    lease_seconds=self.one.lease_seconds,
-                )
+            filled = await hopper.fill(
+                self.db, self.campaign, self.dialing, now, room, closed, mix=self._mix,
+                lease_seconds=self.one.lease_seconds,
             )  # fmt: skip
+            self._add(filled)
         if self.floor.now() - self._renewed > self.one.lease_seconds / 3:
             self._renewed = self.floor.now()
             await self.renew()
         self.away, self.held_up = False, ""
         self.wake()
+
+    def _add(self, filled: list[Entry]) -> None:
+        """Somebody who was taken back, and is taken ahead again now, is ahead once."""
+        called = {call.item_id for call in self.calls.values()}
+        fresh = {entry.item.id: entry for entry in filled if entry.item.id not in called}
+        self.hopper = deque([entry for entry in self.hopper if entry.item.id not in fresh])
+        self.hopper.extend(fresh.values())
 
     async def renew(self) -> None:
         """People ahead and calls nobody talks in stay the dialer's; whom a supervisor took back is none."""
