@@ -401,10 +401,16 @@ async def test_a_count_that_takes_too_long_becomes_an_estimate(fresh_db, ana):
     await fresh_db.execute(
         "INSERT INTO contact (name) SELECT 'Cliente ' || n FROM generate_series(1, 60000) AS n"
     )
+    tree = {"all": [leaf("name", "contains", "cliente")]}
+    assert (await filters.count(fresh_db, tree, seconds=0.002)).number == 60_000  # before any statistics
     await fresh_db.execute("ANALYZE contact")
     tree = {"all": [leaf("name", "contains", "cliente")] * 20}
     guess = await filters.count(fresh_db, tree, seconds=0.002)
-    assert not guess.exact and 0 < guess.number <= 60_000
+    assert guess == filters.Count(60_000, False)
+    every_third = {"all": [leaf("name", "contains", "3"), *tree["all"]]}
+    guess = await filters.count(fresh_db, every_third, seconds=0.002)
+    exact = await filters.count(fresh_db, every_third, seconds=60)
+    assert not guess.exact and exact.exact and 0.8 < guess.number / exact.number < 1.2
     assert await filters.sample(fresh_db, {"not": tree}, seconds=0.002) is None
 
 

@@ -1,5 +1,6 @@
 """Filters over the customers: built while count and sample are shown, saved under a name."""
 
+import asyncio
 from typing import Any
 
 from aiohttp import web
@@ -104,8 +105,7 @@ async def builder(
     tree: dict[str, Any] = to_tree(asked) if asked else {"all": []}
     count = people = None
     try:
-        count = await filters.count(db, tree)
-        people = await filters.sample(db, tree) if count.number else []
+        count, people = await asyncio.gather(filters.count(db, tree), filters.sample(db, tree))
     except Refused as refused:
         if not wrong:
             numbered = {row.n: row for row in root.everything()}
