@@ -32,14 +32,19 @@ def test_calls_that_come_in_take_nothing_from_those_that_may_begin():
     per_second=st.integers(1, 20),
     steps=st.lists(st.tuples(st.floats(0, 0.5), st.integers(0, 30)), min_size=1, max_size=100),
 )
-def test_no_second_has_twice_what_the_trunk_allows_and_no_minute_more_than_it(per_second, steps):
+def test_no_second_has_more_than_the_trunk_allows_wherever_it_begins(per_second, steps):
     use, now, begun = TrunkUse(), 100.0, []
     for pause, wanted in steps:
         now += pause
         for _ in range(min(wanted, use.room(now, 0, per_second))):
             use.begin(now, per_second)
             begun.append(now)
-    for start in begun:
-        within = [t for t in begun if start <= t < start + 1]
-        assert len(within) <= 2 * per_second
-    assert len(begun) <= per_second * (now - 100.0) + per_second
+    for end in begun:
+        assert len([t for t in begun if end - 1 < t <= end]) <= per_second
+
+
+def test_what_began_a_second_ago_makes_room():
+    use = TrunkUse()
+    for at in (100.0, 100.5, 100.5):
+        use.begin(at, 3)
+    assert [use.room(at, 0, 3) for at in (100.9, 101.0, 101.5)] == [0, 1, 3]
