@@ -30,6 +30,7 @@ from cti.floor import Floor
 from cti.media.detection import Thresholds
 from cti.trunk_use import TrunkUse
 from dialer import pacing
+from dialer.caller_ids import CallerIds
 from dialer.dialed_call import DialedCall
 from dialer.gate import Gate
 from dialer.pacing import Pacing, Picture
@@ -92,7 +93,7 @@ class Drive:
         self._doing: dict[int, str] = {}
         self._idle_seconds: dict[int, float] = {}  # that each agent waited for their last call
         self._serial = itertools.count(1)
-        self._callers = itertools.count()
+        self._caller_ids = CallerIds()
         self._live_calls: dict[int, Call] = {}
         self._woken = False
         self._guide: Guide | None = None
@@ -351,11 +352,8 @@ class Drive:
         self.floor.spawn(story.run(dialed.run(call), self.floor, call))
 
     def caller_id(self, number: str) -> str:
-        """Of the pool, one of the same area code first; else in turn. Empty for the campaign's or route's."""
-        pool = self.dialing.caller_ids
-        near = [each for each in pool if number.startswith("+55") and area_code(each) == number[3:5]]
-        of = near or pool
-        return of[next(self._callers) % len(of)] if of else self.campaign.caller_id
+        """Of the campaign's pool; empty for the route's."""
+        return self._caller_ids.choose(self.dialing.caller_ids, number) or self.campaign.caller_id
 
     def route_for(self, number: str) -> Route | None:
         """The campaign's way out, else the first that leads to this number."""
@@ -438,10 +436,3 @@ class Drive:
             "pacing": self.pacing.figures(),
             "since_start": dict(self.counts),
         }
-
-
-def area_code(number: str) -> str:
-    """Of a Brazilian number written in any way."""
-    digits = re.sub(r"\D", "", number)
-    digits = digits[2:] if digits.startswith("55") and len(digits) > 11 else digits
-    return digits.lstrip("0")[:2]
