@@ -42,21 +42,18 @@ class Tally:
 
 MARGIN = 0.98  # of the limit is aimed at, and more to spend a credit: at most …
 AIM_MOST = 2.0  # … so many times the limit
+RESERVE = 0.5  # people: the last one abandoned comes whole
 RISK_LEAST, RISK_MOST = 0.002, 0.6
-FIRST_STRETCH = 1.6
-GAIN = 0.02  # per live person expected
-BIAS_MOST = 4.0
-BIAS_PRIOR = 4.0  # people
+STRETCH_FIRST, STRETCH_LEAST, STRETCH_MOST = 1.6, 0.1, 50.0
+GAIN = 0.006  # of the stretch, per live person expected
 
 
 class Steering:
-    """The greatest risk a dial may take: what the budget allows on average, stretched, as many dials risk less."""
+    """The greatest risk a dial may take: what the budget allows on average, stretched, as many risk less."""
 
     def __init__(self) -> None:
         self.aim = 0.0  # people abandoned per live person, from now on
-        self.stretch = FIRST_STRETCH
-        self.foretold = BIAS_PRIOR  # people abandoned by the risks taken, and …
-        self.found = BIAS_PRIOR  # … those that were: how honest the foretelling is
+        self.stretch = STRETCH_FIRST
 
     def allow(self, limit: float, credit: float, expected: float) -> None:
         """`credit`: people that may be abandoned at once (below 0: a debt); `expected`: people to come."""
@@ -68,11 +65,7 @@ class Steering:
 
     def dialed(self, risk: float, live: float) -> None:
         """A call was dialed at this risk; `live` people are expected of it."""
-        self.foretold += risk * live
         if self.aim > 0:
-            wanted = self.aim * min(BIAS_MOST, max(1 / BIAS_MOST, self.foretold / self.found))
-            self.stretch *= math.exp(GAIN * live * max(-3.0, min(3.0, 1 - risk / wanted)))
-            self.stretch = min(50.0, max(0.1, self.stretch))
-
-    def abandoned(self, people: float) -> None:
-        self.found += people
+            error = max(-3.0, 1 - risk / self.aim)
+            self.stretch *= math.exp(GAIN * live * error)
+            self.stretch = min(STRETCH_MOST, max(STRETCH_LEAST, self.stretch))

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dialer.abandonment import MARGIN, Steering, Tally
+from dialer.abandonment import MARGIN, RESERVE, Steering, Tally
 from dialer.answer_rate import SLOTS, AnswerRate, Durations, gamma_slots, unanswered_slots
 from dialer.life_table import LifeTable
 from dialer.shortfall import Shortfall
@@ -196,7 +196,6 @@ class Pacing:
         elif kind == EV_ABANDON:
             self.picked_up.pop(a, None)
             self.count(t, self.live_of_offers, self.live_of_offers)
-            self.steering.abandoned(self.live_of_offers)
         elif kind == EV_TALK_END:
             self.talk.ended(b)
             self.ended += 1
@@ -328,7 +327,11 @@ class Pacing:
         per_second = (self.tally.live + 5.0) / (passed + 5.0 * 200.0 / agents)
         left = PAY_BACK_SECONDS if self.lasts is None else max(0.0, self.lasts - passed)
         aim = MARGIN * self.limit
-        self.steering.allow(aim, aim * self.tally.live - self.tally.abandoned, max(20.0, per_second * left))
+        unsure = (
+            self.false_machines * self.tally.live
+        ) ** 0.5  # how many were taken for machines is not seen
+        credit = aim * self.tally.live - self.tally.abandoned - RESERVE - unsure
+        self.steering.allow(aim, credit, max(20.0, per_second * left))
 
     def shortfall(self, t: float, seen: Seen, agents: int, level: float) -> Shortfall:
         """Every call and busy agent with its chance of being, by each horizon, a person or not free."""
