@@ -7,8 +7,8 @@ from webui.i18n import N_
 from webui.page import words
 
 DIRECTIONS = {
-    Direction.INBOUND: N_("Received"),
-    Direction.OUTBOUND: N_("Made"),
+    Direction.INBOUND: N_("Incoming"),
+    Direction.OUTBOUND: N_("Outgoing"),
     Direction.INTERNAL: N_("Internal"),
 }
 RESULTS = {

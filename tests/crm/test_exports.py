@@ -89,7 +89,7 @@ async def test_a_csv_holds_every_row_and_no_formula(fresh_db, jobs, boss):
         "Group": "",
         "Queue": "Vendas",
         "Campaign": "",
-        "Direction": "Received",
+        "Direction": "Incoming",
         "Number": "(11) 98765-4321",
         "Contact": "",
         "Result": "answered",
