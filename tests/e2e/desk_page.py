@@ -54,6 +54,13 @@ class DeskPage:
         await self.until_station()
         await self.become_ready()
 
+    async def join(self, campaign_id: int) -> None:
+        """Work in a campaign that dials by itself, and in nothing else."""
+        await self.find("#dialing-menu summary").click()
+        chosen = self.find(f"#dialing-menu form:has(input[name=campaign][value='{campaign_id}'])")
+        await chosen.filter(has=self.find("input[name=blended][value=false]")).locator("button").click()
+        await self.find(f"#dialing-menu[data-dialing='{campaign_id}']").wait_for()
+
     # -- the call --
 
     async def press(self, verb: str) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -12,7 +13,7 @@ from crm import campaigns, db
 from crm.campaigns import Campaign
 from cti.toolbar.client import ConnectionLost, RequestRefused
 from tests.e2e.product import Product, until
-from tests.e2e.seat import Seat, any_answers
+from tests.e2e.seat import Seat, any_answers, seat
 from tests.e2e.sipp import PERSON
 
 FIRST = 50_000  # of the numbers: +55119 5 0000 …, whose last two digits say who is called
@@ -126,7 +127,9 @@ class Worker:
     def __init__(self, agent: Seat, campaign: Dialed) -> None:
         self.agent, self.campaign = agent, campaign
         self.talked_to: list[str] = []  # numbers
+        self.heard: list[str] = []  # of those who do not hang up: whose voice arrived
         self.refused: list[str] = []
+        self.tries_again = self.agent.phone.lifts_itself
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Worker":
@@ -158,11 +161,28 @@ class Worker:
             case {"event": "Established", "call": {"number": number}}:
                 self.talked_to.append(number)
                 if number.endswith("3"):  # who does not hang up
-                    await self.agent.phone.calls[-1].until_hears(PERSON)
+                    with suppress(AssertionError):  # the trunk died
+                        await self.agent.phone.calls[-1].until_hears(PERSON)
+                        self.heard.append(number)
                     await client.request("ClearConnection")
             case {"event": "WorkChanged", "work": {"phase": "after", "item": item}}:
                 form = client.snapshot["form"]
                 answers = any_answers(form) if form and form["status"] != "saved" else {}
                 await client.request("SetOutcome", item=item, result="success", answers=answers)
-            case {"event": "AgentNotReady", "agent": {"reason": "missed_call"}}:
+            case {"event": "AgentNotReady", "agent": {"reason": "missed_call"}} if self.tries_again:
                 await client.request("SetAgentState", state="ready")
+
+
+@asynccontextmanager
+async def seats(product: Product, folder: Path, n: int) -> AsyncIterator[list[Seat]]:
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(seat(product, folder, f"agent{each}", f"{1000 + each}"))
+            for each in range(1, n + 1)
+        ]
+
+
+@asynccontextmanager
+async def at_work(agents: list[Seat], dialed: Dialed) -> AsyncIterator[list[Worker]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(Worker(agent, dialed)) for agent in agents]

@@ -3,8 +3,7 @@ does not, and what it saw is what the attempts, the dialer's figures and the rep
 
 import datetime
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -17,9 +16,8 @@ from crm.item_states import State
 from cti.customers.sounds import RATE, voice
 from cti.media import g711
 from cti.media.message import Message
-from tests.e2e.dialing import Dialed, Worker, campaign
+from tests.e2e.dialing import at_work, campaign, seats
 from tests.e2e.product import Product, running
-from tests.e2e.seat import Seat, seat
 from tests.e2e.sipp import Called
 
 IN_REPORTS = {  # what sipp says of a call that no person lifted, and what it is there
@@ -41,21 +39,6 @@ def alone() -> Iterator[Product]:
         words = voice(5, 0.6).samples[: int(0.6 * RATE)]
         (product.data / "messages" / "abandoned.wav").write_bytes(Message(g711.pcm_to_ulaw(words)).file())
         yield product
-
-
-@asynccontextmanager
-async def seats(product: Product, folder: Path, n: int) -> AsyncIterator[list[Seat]]:
-    async with AsyncExitStack() as stack:
-        yield [
-            await stack.enter_async_context(seat(product, folder, f"agent{each}", f"{1000 + each}"))
-            for each in range(1, n + 1)
-        ]
-
-
-@asynccontextmanager
-async def at_work(agents: list[Seat], dialed: Dialed) -> AsyncIterator[list[Worker]]:
-    async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(Worker(agent, dialed)) for agent in agents]
 
 
 def mixed(n: int) -> list[int | tuple[int, int]]:
@@ -94,6 +77,8 @@ async def test_what_became_of_a_campaign_is_the_same_for_those_called_and_in_eve
         assert only_persons(sipp.of("left alone")) == only_persons(numbers(attempts, abandoned))
         talked = Counter(number for worker in workers for number in worker.talked_to)
         assert talked == numbers(attempts, connected)
+        heard = [number for worker in workers for number in worker.heard]
+        assert sorted(heard) == sorted(number for number in talked if number.endswith("3"))
         situations = Counter(row["situation"] for row in attempts)
         assert situations["abandoned"] and situations["completed"] and situations["voicemail"]
 
