@@ -302,7 +302,7 @@ async def listed_for(site, made, *called) -> None:
 async def test_filters_in_force_are_named_and_each_can_be_taken_away(site):
     page = (await (await site.reader(Role.SUPERVISOR)).get("/tabulations?queue=sales&direction=inbound"))[1]
     assert 'href="/tabulations?direction=inbound" title="Take this filter away">Sales' in page
-    assert 'href="/tabulations?queue=sales" title="Take this filter away">Received' in page
+    assert 'href="/tabulations?queue=sales" title="Take this filter away">Incoming' in page
 
 
 async def test_a_wrong_filter_keeps_what_was_typed_and_says_what_is_wrong(site):

@@ -46,6 +46,7 @@ async def found(request: web.Request) -> web.Response:
         last=last_page(count, PER_PAGE),
         sort=order,
         choices=offered,
+        directions=direction_words(request),
         filters=in_force(request, address, wanted, offered),
         month_ago=today - datetime.timedelta(days=30),
         may_export=can(user, "export"),
