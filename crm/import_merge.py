@@ -3,6 +3,7 @@
 Rows arrive in a table of one connection; nothing else sees them until one transaction takes them over.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -414,13 +415,15 @@ async def merge(
         """,
         timeout=SECONDS_MAX,
     )
-    steps = [ADD_CONTACTS, ADD_PHONES]
-    steps += [ADD_EMAILS] * emails + [ADD_ADDRESSES] * addresses + [ADD_PEOPLE] * people
+    parts = [ADD_PHONES] + [ADD_EMAILS] * emails + [ADD_ADDRESSES] * addresses + [ADD_PEOPLE] * people
+    ours = await connection.fetchval("SELECT current_setting('is_superuser') = 'on'")
     added = listed = 0
     for first in range(low, high + 1, ROWS_A_STEP):
         last = first + ROWS_A_STEP - 1
-        done = [await connection.execute(step, first, last, timeout=SECONDS_MAX) for step in steps]
-        added += count(done[0])
+        added += count(await connection.execute(ADD_CONTACTS, first, last, timeout=SECONDS_MAX))
+        async with surely_there(connection) if ours else contextlib.nullcontext():
+            for part in parts:
+                await connection.execute(part, first, last, timeout=SECONDS_MAX)
         if campaign is not None:
             listed += count(
                 await connection.execute(ADD_ITEMS, first, last, campaign.id, load_id, timeout=SECONDS_MAX)
@@ -452,6 +455,18 @@ async def merge(
     from_known = await list_known(connection, campaign, load_id)
     unreachable = added - out_of_stage - listed + max(0, rows_known - out_of_met - before - from_known)
     return Merged(added, updated, listed + from_known, before, unreachable)
+
+
+@contextlib.asynccontextmanager
+async def surely_there(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """Parts of customers that this transaction has just made: nobody has to look each of them up.
+
+    Looking is a third of the work. It takes a server of our own to leave out; no other trigger is on their
+    tables.
+    """
+    await connection.execute("SET LOCAL session_replication_role = replica")
+    yield
+    await connection.execute("SET LOCAL session_replication_role = origin")
 
 
 async def list_known(connection: asyncpg.Connection, campaign: Campaign, load_id: int | None) -> int:

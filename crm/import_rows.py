@@ -306,8 +306,9 @@ def document_of(text: str) -> str:
 
     ValueError when check digits are wrong.
     """
-    text = POINT_ZERO.sub("", text)
-    compact = text.translate(NOT_COMPACT).upper()
+    if text[-2:] in (".0", ",0"):
+        text = POINT_ZERO.sub("", text)
+    compact = text if text.isdigit() else text.translate(NOT_COMPACT).upper()
     if not compact.strip("0"):
         return ""
     if compact.isascii() and compact.isdigit():
@@ -330,10 +331,10 @@ def document_of(text: str) -> str:
 
 def valid_cpf(digits: str) -> bool:
     """Eleven digits, two of them check digits; the same digit eleven times has right ones and is nobody's."""
-    a, b, c, d, e, f, g, h, i, first, second = map(int, digits)
-    check = (a + 2 * b + 3 * c + 4 * d + 5 * e + 6 * f + 7 * g + 8 * h + 9 * i) % 11 % 10
-    again = (b + 2 * c + 3 * d + 4 * e + 5 * f + 6 * g + 7 * h + 8 * i + 9 * check) % 11 % 10
-    return first == check and second == again and digits != digits[0] * 11
+    a, b, c, d, e, f, g, h, i, first, second = digits.encode()  # each 48 more than the digit
+    check = (a + 2 * b + 3 * c + 4 * d + 5 * e + 6 * f + 7 * g + 8 * h + 9 * i - 48 * 45) % 11 % 10
+    again = (b + 2 * c + 3 * d + 4 * e + 5 * f + 6 * g + 7 * h + 8 * i + 9 * check - 48 * 36) % 11 % 10
+    return first == check + 48 and second == again + 48 and digits != digits[0] * 11
 
 
 WEIGHTS = (6, 5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2)

@@ -21,6 +21,7 @@ from crm import (
     lists,
     users,
 )
+from crm.db import connect
 from crm.imports import Imports
 from crm.refused import Refused
 from crm.users import Role
@@ -94,6 +95,40 @@ async def test_a_file_becomes_customers(jobs):
     assert ana.phones == ("+551133334444", "+5511987654321")
     bruno = (await contacts.search(jobs.db, "bruno"))[0]
     assert bruno.phones == ("+5521987654321",)  # the ninth digit put in
+
+
+async def test_the_parts_of_a_customer_have_no_trigger_an_import_could_pass_over(jobs):
+    """But those that look whether the customer is there, who was made in the same transaction."""
+    tables = "contact_phone contact_email contact_address contact_person".split()
+    triggers = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid::regclass::text = ANY($1)"
+    assert await jobs.db.fetch(triggers, tables) == []
+    await jobs.done(PEOPLE)
+    for table in tables:
+        orphans = f"SELECT count(*) FROM {table} WHERE contact_id NOT IN (SELECT id FROM contact)"
+        assert await jobs.db.fetchval(orphans) == 0
+
+
+async def test_an_import_needs_no_server_of_its_own(jobs, fresh_database_url):
+    """In somebody else's PostgreSQL we are nobody in particular."""
+    plain = f"plain_{os.getpid()}"
+    name = fresh_database_url.partition("?")[0].rpartition("/")[2]
+    await jobs.db.execute(
+        f"""
+        CREATE ROLE {plain} LOGIN;
+        GRANT CREATE, TEMP ON DATABASE "{name}" TO {plain};
+        GRANT ALL ON ALL TABLES IN SCHEMA public TO {plain};
+        GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {plain};
+        """
+    )
+    try:
+        db = await connect(fresh_database_url.replace("ramal@", f"{plain}@"))
+        here = Jobs(db, jobs.folder.parent)
+        here.by = jobs.by
+        assert (await here.done(PEOPLE)).added == 2
+        await here.close()
+        await db.close()
+    finally:
+        await jobs.db.execute(f"DROP OWNED BY {plain}; DROP ROLE {plain}")
 
 
 async def test_what_an_import_did_is_in_the_audit_and_its_file_is_gone(jobs):
