@@ -172,6 +172,7 @@ class Drive:
     async def refresh(self, closed: Mapping[str, Any]) -> None:
         """Once a second: the next people of the list, held by leases; given back when nobody works."""
         now = self.gate.now()
+        self.look()  # who joined before this drive began has not been seen by it
         self.open = is_open(self.campaign, now)
         if self._guide is None:
             self._guide = await self.one.guide(self.campaign)

@@ -223,6 +223,20 @@ async def test_a_paused_campaign_stops_and_gives_its_people_back(dialed):
     assert held == 0 and len(dialed.here.rung) == 1
 
 
+async def test_a_campaign_that_goes_on_calls_for_the_agents_who_stayed_in_it(dialed):
+    await dialed.join(0)
+    [leg] = await dialed.rung()
+    await campaigns.pause(dialed.db, None, dialed.here.campaign.id)
+    await dialed.turn()
+    leg.refuse(486)
+    await dialed.free(leg.number)
+    await dialed.drives.poll()
+    assert dialed.drives.drives == {}
+    await campaigns.activate(dialed.db, None, dialed.here.campaign.id)
+    await dialed.turn()
+    await until(lambda: dialed.ringing)
+
+
 async def test_stopping_cancels_what_rings_when_the_campaign_says_so(fresh_db):
     async with dialing(fresh_db, on_stop="cancel") as dialed:
         await dialed.join(0)
