@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -45,6 +47,9 @@ def servers() -> Iterator[Servers]:
 
 async def start(stack: contextlib.AsyncExitStack, settings: Settings) -> Servers:
     postgres = await stack.enter_async_context(embedded.postgres(settings))
+    for setting in ("fsync", "full_page_writes", "synchronous_commit"):  # nobody keeps what tests write
+        await execute(beside(postgres, "postgres"), f"ALTER SYSTEM SET {setting} = off")
+    await execute(beside(postgres, "postgres"), "SELECT pg_reload_conf()")
     valkey = await stack.enter_async_context(embedded.valkey(settings))
     db = await connect(postgres)
     await migrate(db)
@@ -70,11 +75,43 @@ def database_url(postgres_url: str, request: pytest.FixtureRequest) -> Iterator[
         yield url
 
 
+class Copies:
+    """Migrated databases, each for one test: the next is made, and the last removed, while a test runs."""
+
+    def __init__(self, template_url: str) -> None:
+        self._template_url = template_url
+        self._work = ThreadPoolExecutor(1)
+        self._numbers = itertools.count()
+        self._next = self._work.submit(self._make)
+
+    def _make(self) -> str:
+        return make_copy(self._template_url, f"fresh_{os.getpid()}_{next(self._numbers)}")
+
+    def take(self) -> str:
+        url = self._next.result()
+        self._next = self._work.submit(self._make)
+        return url
+
+    def give_back(self, url: str) -> None:
+        self._work.submit(drop, url)
+
+    def close(self) -> None:
+        self._work.shutdown()
+
+
+@pytest.fixture(scope="session")
+def copies(postgres_url: str) -> Iterator[Copies]:
+    copies = Copies(postgres_url)
+    yield copies
+    copies.close()
+
+
 @pytest.fixture
-def fresh_database_url(postgres_url: str) -> Iterator[str]:
+def fresh_database_url(copies: Copies) -> Iterator[str]:
     """URL of a migrated database for one test."""
-    with copied(postgres_url, f"fresh_{os.getpid()}") as url:
-        yield url
+    url = copies.take()
+    yield url
+    copies.give_back(url)
 
 
 @pytest_asyncio.fixture
@@ -95,13 +132,23 @@ async def fresh_db(fresh_database_url: str) -> AsyncIterator[Db]:
 
 @contextlib.contextmanager
 def copied(template_url: str, name: str) -> Iterator[str]:
-    template = urlsplit(template_url).path.strip("/")
-    maintenance = beside(template_url, "postgres")
-    asyncio.run(execute(maintenance, f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
+    url = make_copy(template_url, name)
     try:
-        yield beside(template_url, name)
+        yield url
     finally:
-        asyncio.run(execute(maintenance, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+        drop(url)
+
+
+def make_copy(template_url: str, name: str) -> str:
+    template = urlsplit(template_url).path.strip("/")
+    sql = f'CREATE DATABASE "{name}" TEMPLATE "{template}"'
+    asyncio.run(execute(beside(template_url, "postgres"), sql))
+    return beside(template_url, name)
+
+
+def drop(url: str) -> None:
+    name = urlsplit(url).path.strip("/")
+    asyncio.run(execute(beside(url, "postgres"), f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
 
 
 def beside(url: str, database: str) -> str:
