@@ -114,11 +114,16 @@ class Standing:
     blocked: bool
     today: int  # how often it was dialed today, in any campaign, where the centre is
     abandoned: datetime.datetime | None  # when somebody there last met no agent, within the lockout
+    in_call: bool  # the person is being called now, at any number, or how that ended is not yet written
 
 
 STANDING = f"""
     SELECT {items.COLUMNS}, campaign.updated, campaign.status, campaign.generation AS campaign_generation,
-           phone.known, phone.wrong, is_blocked($2, item.campaign_id) AS blocked, tries.today, tries.abandoned
+           phone.known, phone.wrong, is_blocked($2, item.campaign_id) AS blocked, tries.today,
+           tries.abandoned, tries.in_call OR EXISTS (
+               SELECT FROM attempt
+                WHERE attempt.contact_id = item.contact_id AND attempt.dialed AND attempt.ended IS NULL
+                  AND attempt.started > $4::timestamptz - interval '{DIALING_MINUTES} minutes') AS in_call
       FROM list_item AS item
       JOIN campaign ON campaign.id = item.campaign_id
      CROSS JOIN LATERAL (
@@ -128,12 +133,18 @@ STANDING = f"""
      CROSS JOIN LATERAL (
            SELECT count(*) FILTER (WHERE attempt.started >= $3::timestamptz) AS today,
                   max(attempt.started) FILTER (WHERE attempt.situation = 'abandoned'
-                      AND attempt.started > $4::timestamptz - {LOCKOUT}) AS abandoned
+                      AND attempt.started > $4::timestamptz - {LOCKOUT}) AS abandoned,
+                  coalesce(bool_or(attempt.ended IS NULL AND attempt.started >
+                      $4::timestamptz - interval '{DIALING_MINUTES} minutes'), false) AS in_call
              FROM attempt
             WHERE attempt.number = $2 AND attempt.dialed
-              AND attempt.started >= least($3::timestamptz, $4::timestamptz - {LOCKOUT})) AS tries
+              AND attempt.started >= least($3::timestamptz, $4::timestamptz - {LOCKOUT},
+                                           $4::timestamptz - interval '{DIALING_MINUTES} minutes')) AS tries
      WHERE item.id = $1
 """
+
+
+FACTS_OF_NUMBER = ("known", "wrong", "blocked", "today", "abandoned", "in_call")
 
 
 async def standing(
@@ -144,7 +155,7 @@ async def standing(
     if row is None:
         raise missing("item")
     values = dict(row)
-    facts = {name: values.pop(name) for name in ("known", "wrong", "blocked", "today", "abandoned")}
+    facts = {name: values.pop(name) for name in FACTS_OF_NUMBER}
     stamp = tuple(values.pop(name) for name in ("updated", "status", "campaign_generation"))
     campaign = await campaigns.as_of(db, connection or db, values["campaign_id"], stamp)
     return Standing(items.read(values), campaign, **facts)
@@ -190,7 +201,8 @@ def check_number(standing: Standing, number: str) -> None:
 
 
 def check_tries(standing: Standing, number: str) -> None:
-    """Refused when it was tried too often today, or somebody there met no agent a short time ago."""
+    """Refused when the number was tried too often today, when somebody there met no agent a short time ago,
+    and while the person is being called."""
     if standing.today >= standing.campaign.number_attempts_per_day_max:
         raise Refused(
             "{number} was tried {n} times today, and the campaign allows {most}.",
@@ -206,6 +218,10 @@ def check_tries(standing: Standing, number: str) -> None:
             number=display(number),
             day=f"{standing.abandoned.astimezone(ZONE):%Y-%m-%d}",
             n=standing.campaign.dialing.lockout_days,
+        )
+    if standing.in_call:
+        raise Refused(
+            "{contact} is being called at this moment.", code="in_call", contact=standing.item.contact
         )
 
 
@@ -226,10 +242,11 @@ async def begin(
     """
     await ensure_month(db, now)
     async with db.acquire() as connection, connection.transaction():
-        # Whoever dials the same number at the same moment waits here, and then counts this attempt too.
+        # Whoever dials the same number or person at the same moment waits here, then knows of this attempt.
         await connection.execute(
             """
-            SELECT pg_advisory_xact_lock(hashtextextended('attempt ' || $2, 0))
+            SELECT pg_advisory_xact_lock(hashtextextended('attempt ' || $2, 0)),
+                   pg_advisory_xact_lock(hashtextextended('attempt of ' || contact_id, 0))
               FROM list_item WHERE id = $1 FOR UPDATE
             """,
             item_id,

@@ -69,15 +69,16 @@ async def test_an_attempt_is_counted_when_it_begins_and_ends_with_what_became_of
 
 async def test_the_end_of_a_call_changes_nothing_of_an_item_that_went_on(fresh_db, team, winback, item):
     first = await attempts.begin(fresh_db, team[0], item.id, NUMBER, NOON)
-    second = await attempts.begin(fresh_db, team[0], item.id, NUMBER, NOON + MINUTE)
+    second = await attempts.begin(fresh_db, team[0], item.id, NUMBER, NOON + MINUTE * 61)  # given up on
     late = Next(State.TRYING, "", NOON)
-    await attempts.end(fresh_db, first, Situation.NO_ANSWER, NOON + MINUTE * 2, next=late)
+    await attempts.end(fresh_db, first, Situation.NO_ANSWER, NOON + MINUTE * 62, next=late)
     assert (await items.by_id(fresh_db, item.id)).last_situation == "dialing"
-    await attempts.end(fresh_db, second, Situation.COMPLETED, NOON + MINUTE * 3, answered=NOON + MINUTE * 2)
+    at = NOON + MINUTE * 63
+    await attempts.end(fresh_db, second, Situation.COMPLETED, at, answered=at)
     success = Next(State.CONCLUDED, "", result=Result.SUCCESS)
-    done = await items.finish(fresh_db, team[0], item.id, success, NOON + MINUTE * 4)
+    done = await items.finish(fresh_db, team[0], item.id, success, at + MINUTE)
     assert (done.state, done.result, done.held_by) == (State.CONCLUDED, Result.SUCCESS, None)
-    await attempts.end(fresh_db, second, Situation.FAILED, NOON + MINUTE * 5, next=late)
+    await attempts.end(fresh_db, second, Situation.FAILED, at + MINUTE, next=late)
     assert (await items.by_id(fresh_db, item.id)).state is State.CONCLUDED
 
 
@@ -87,8 +88,9 @@ async def test_a_number_is_dialed_no_more_often_in_a_day_than_allowed_in_any_cam
     other = await campaign(fresh_db, team, name="Other", number_attempts_per_day_max=3)
     await put(fresh_db, other, item.contact_id)
     theirs = await items.claim_next(fresh_db, other, team[1], NOON)
-    await attempts.begin(fresh_db, team[1], theirs.id, NUMBER, NOON)
-    await attempts.begin(fresh_db, team[0], item.id, NUMBER, NOON)
+    for user, each in ((team[1], theirs), (team[0], item)):
+        tried = await attempts.begin(fresh_db, user, each.id, NUMBER, NOON)
+        await attempts.end(fresh_db, tried, Situation.BUSY, NOON)
     said = await refused_as("day_limit", attempts.begin(fresh_db, team[0], item.id, NUMBER, NOON))
     assert said == "(11) 90000-0000 was tried 2 times today, and the campaign allows 2."
     third = await attempts.begin(fresh_db, team[1], theirs.id, NUMBER, NOON)
@@ -101,7 +103,7 @@ async def test_a_number_is_dialed_no_more_often_in_a_day_than_allowed_in_any_cam
     await attempts.begin(fresh_db, team[0], item.id, NUMBER, tomorrow)
 
 
-async def test_agents_dialing_one_number_at_once_do_not_pass_its_limit(fresh_db, team):
+async def test_of_agents_dialing_one_person_at_once_one_does_and_the_limit_holds(fresh_db, team):
     [contact_id] = await people(fresh_db, 1)
     crowd = await agents(fresh_db, 8, "crowd")
     held = []
@@ -109,12 +111,28 @@ async def test_agents_dialing_one_number_at_once_do_not_pass_its_limit(fresh_db,
         made = await campaign(fresh_db, [user], name=f"Campaign {n}", number_attempts_per_day_max=3)
         await put(fresh_db, made, contact_id)
         held.append((user, await items.claim_next(fresh_db, made, user, NOON)))
-    answers = await asyncio.gather(
-        *(attempts.begin(fresh_db, user, item.id, NUMBER, NOON) for user, item in held),
-        return_exceptions=True,
+    for refused in ("in_call", "in_call", "day_limit"):
+        answers = await asyncio.gather(
+            *(attempts.begin(fresh_db, user, item.id, NUMBER, NOON) for user, item in held),
+            return_exceptions=True,
+        )
+        [begun] = [each for each in answers if isinstance(each, attempts.Attempt)]
+        assert {each.code for each in answers if isinstance(each, Refused)} == {refused}
+        await attempts.end(fresh_db, begun, Situation.BUSY, NOON)
+
+
+async def test_nobody_is_dialed_at_one_number_while_called_at_another(fresh_db, team, item):
+    await fresh_db.execute("INSERT INTO contact_phone VALUES ($1, '+5511922222222', 1)", item.contact_id)
+    other = await campaign(fresh_db, team, name="Other")
+    await put(fresh_db, other, item.contact_id)
+    theirs = await items.claim_next(fresh_db, other, team[1], NOON)
+    begun = await attempts.begin(fresh_db, team[0], item.id, NUMBER, NOON)
+    said = await refused_as(
+        "in_call", attempts.begin(fresh_db, team[1], theirs.id, "+5511922222222", NOON + MINUTE)
     )
-    assert sum(isinstance(each, attempts.Attempt) for each in answers) == 3
-    assert [each.code for each in answers if isinstance(each, Refused)] == ["day_limit"] * 5
+    assert said == "Person 1 is being called at this moment."
+    await attempts.end(fresh_db, begun, Situation.BUSY, NOON + MINUTE)
+    await attempts.begin(fresh_db, team[1], theirs.id, "+5511922222222", NOON + MINUTE)
 
 
 async def test_no_way_of_dialing_gets_round_the_rules(fresh_db, team, winback, item):
@@ -141,6 +159,7 @@ async def test_no_way_of_dialing_gets_round_the_rules(fresh_db, team, winback, i
 async def test_a_wrong_number_is_never_dialed_again_and_the_others_are(fresh_db, team, winback, item):
     await fresh_db.execute("INSERT INTO contact_phone VALUES ($1, '+5511922222222', 1)", item.contact_id)
     attempt = await attempts.begin(fresh_db, team[0], item.id, NUMBER, NOON)
+    attempt = await attempts.end(fresh_db, attempt, Situation.COMPLETED, NOON, answered=NOON)
     tried = retry.Tried(Situation.COMPLETED, item.state, attempt.attempt_number, 1, wrong_number=True)
     rules = retry.Rules(4, {}, "free")
     await items.finish(
