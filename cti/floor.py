@@ -284,8 +284,9 @@ class Floor:
         for task in list(self._tasks):
             task.cancel()
         while self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=5)
-            for task in list(self._tasks):
+            waited = set(self._tasks)  # what they begin while they end is waited for next
+            await asyncio.wait(waited, timeout=5)
+            for task in waited & self._tasks:
                 if not task.done():
                     log.error("still running at the end: %r", task)
                 self._tasks.discard(task)
