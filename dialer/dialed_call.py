@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ log = logging.getLogger("ramal.dialer")
 AGENT_SECONDS = 5.0  # an agent's own telephone has this long to lift by itself, but not more than …
 AGENT_SHARE = 0.5  # of what the person waits, so that another agent can be tried
 BEEP_SECONDS = 60.0
+WAITS = {"validation_refused", "validation_failed", "in_call"}  # refusals that the next try would only repeat
 DETECT_SECONDS = 6.0  # what is not known by then is a person
 MACHINES = (Kind.MACHINE, Kind.FAX, Kind.MUSIC, Kind.BUSY)  # silence, and ringing elsewhere, may be a person
 
@@ -159,7 +161,7 @@ class DialedCall:
         """A machine is taken from the agent, who was connected at once."""
         self.heard = await self.listen(far)
         if self.is_machine:
-            await self.drive.one.settle(desk, work, Outcome(situation=Situation.VOICEMAIL))
+            await self.settle(desk, work, Outcome(situation=Situation.VOICEMAIL))
             call.hang_up_asked.set()
 
     async def until_beep(self, far: Leg) -> None:
@@ -203,6 +205,7 @@ class DialedCall:
             raise Refused(
                 "This needs the database, which is away. Try again in a moment.", code="database"
             ) from error
+        drive.counts["dialed"] += 1
 
     def answered(self, call: Call) -> None:
         """Told by `lifted` itself."""
@@ -216,7 +219,11 @@ class DialedCall:
         if desk and work and category:
             result = Agreed.SUCCESS if category.success else Agreed.FAILURE
             outcome = Outcome(result=result, category_id=category.id)
-            self.drive.floor.spawn(self.drive.one.settle(desk, work, outcome))
+            self.drive.floor.spawn(self.settle(desk, work, outcome))
+
+    async def settle(self, desk: Desk, work: Work, outcome: Outcome) -> None:
+        one = self.drive.one
+        await one.until_written(lambda: one.settle(desk, work, outcome))
 
     def over(self, call: Call) -> None:
         """What came of it: with an agent it is for them to say, else it is written here."""
@@ -243,7 +250,12 @@ class DialedCall:
         drive, attempt = self.drive, self.attempt
         if attempt is None:  # a rule said no, or the database was away: nothing was dialed
             drive.held_up = str(self.refused or "")
-            await hopper.give_back(drive.db, [self.item_id])
+            if self.refused and self.refused.code in WAITS:
+                minutes = retry.minutes_until_next(Situation.NOT_DIALED, rules_of(drive.campaign))
+                later = drive.gate.now() + datetime.timedelta(minutes=minutes)
+                await hopper.put_aside(drive.db, {self.item_id: later})
+            else:
+                await hopper.give_back(drive.db, [self.item_id])
             return
         now = drive.gate.now()
         situation = situation_of_dialed(

@@ -144,8 +144,8 @@ class Drive:
 
     async def change(self, campaign: Campaign) -> None:
         """The campaign as it is now. Limits and modes hold from the next decision on."""
+        self._guide = await self.one.guide(campaign)
         before, self.campaign = self.campaign.dialing, campaign
-        self._guide = None
         if campaign.dialing == before:
             return
         self._set(campaign.dialing)
@@ -197,7 +197,7 @@ class Drive:
 
     def _add(self, filled: list[Entry]) -> None:
         """Somebody who was taken back, and is taken ahead again now, is ahead once."""
-        called = {call.item_id for call in self.calls.values()}
+        called = {call.item_id for call in self.calls.values() if call.work is None}
         fresh = {entry.item.id: entry for entry in filled if entry.item.id not in called}
         self.hopper = deque([entry for entry in self.hopper if entry.item.id not in fresh])
         self.hopper.extend(fresh.values())
@@ -216,8 +216,8 @@ class Drive:
             await hopper.give_back(self.db, [entry.item.id for entry in entries])
 
     async def work_of(self, entry: Entry) -> Work:
-        guide = self._guide or await self.one.guide(self.campaign)
-        return await self.one.work_of(entry.item, self.campaign, entry.contact, entry.phones, guide)
+        assert self._guide is not None  # read before anybody is taken ahead
+        return await self.one.work_of(entry.item, self.campaign, entry.contact, entry.phones, self._guide)
 
     # -- agents --
 
@@ -348,7 +348,6 @@ class Drive:
         self.calls[dialed.serial], self._live_calls[dialed.serial] = dialed, call
         self.picture.ring[dialed.serial] = now
         self.picture.dials += 1
-        self.counts["dialed"] += 1
         self.pacing.on_event(now, pacing.EV_DIAL, dialed.serial, 0)
         self.floor.spawn(story.run(dialed.run(call), self.floor, call))
 

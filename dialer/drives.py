@@ -201,7 +201,10 @@ class Drives:
         now = self.gate.now()
         closed = windows.closed_area_codes(now, await self.gate.holidays(now))
         for drive in list(self.drives.values()):
-            await drive.refresh(closed)
+            async with self._one_at_a_time:  # none is stopped while it takes people ahead
+                if self.drives.get(drive.campaign.id) is not drive:
+                    continue
+                await drive.refresh(closed)
             await self.attend(drive)
 
     async def attend(self, drive: Drive) -> None:

@@ -436,7 +436,7 @@ async def test_while_the_database_is_away_nobody_is_dialed_and_nobody_is_lost(di
     monkeypatch.setattr(dialed_call.attempts, "begin", begin_or_fail)
     await dialed.join(0)
     await dialed.turn()
-    await until(lambda: dialed.drive.counts["dialed"])
+    await until(lambda: dialed.drive.picture.dials)
     await until(lambda: not dialed.drive.calls)
     assert dialed.here.rung == []
     away[0] = False
