@@ -312,12 +312,12 @@ class OneToOne:
         async def hand_over() -> None:
             """The dialer's item is the agent's; verbs that come meanwhile wait for it."""
             async with self._one_at_a_time[desk.user.id]:
-                await hopper.hand_over(self.db, work.item.id, desk.user, self.gate.now(), self.lease_seconds)
                 connected = moment(call.answered or self.floor.now())
                 await attempts.taken(
                     self.db, attempt, desk.user, connected,
                     answered=moment(lifted) if lifted else None, idle_seconds=idle_seconds,
                 )  # fmt: skip
+                await hopper.hand_over(self.db, work.item.id, desk.user, self.gate.now(), self.lease_seconds)
                 work.notes = await self._notes(work.item.id)
             self._show(desk)
 
@@ -763,8 +763,10 @@ class OneToOne:
             await items.finish(
                 self.db, desk.user, work.item.id, next, now, number=number, ticket_id=work.ticket_id
             )
-        finally:
+        except Refused:  # somebody else has it; when the database is away the agent says it again
             self._drop(desk)
+            raise
+        self._drop(desk)
 
     # -- callbacks and customers of the telemarketing operation --
 
@@ -830,21 +832,27 @@ class OneToOne:
 
     async def tick(self) -> None:
         now = self.gate.now()
+        await self._keep(now)
         await items.sweep_expired(self.db, now)
         if not self.works:
             return
         held = {each.user_id: each.item_id for each in await items.held(self.db)}
         for user_id, work in list(self.works.items()):
             desk = self.floor.desks[user_id]
-            there = attended(self.floor, desk)
             if held.get(user_id) == work.item.id:
-                if there and self.floor.now() - self._renewed.get(user_id, 0) > self.lease_seconds / 3:
-                    self._renewed[user_id] = self.floor.now()
-                    await items.renew(self.db, user_id, work.item.id, now, self.lease_seconds)
-            elif not there:
+                continue
+            if not attended(self.floor, desk):
                 work.away = True
             elif self.works.get(user_id) is work:
                 await self._taken_away(desk, work)
+
+    async def _keep(self, now: datetime.datetime) -> None:
+        """Whoever is there keeps the item, also when the database was away for longer than a lease."""
+        for user_id, work in list(self.works.items()):
+            due = self.floor.now() - self._renewed.get(user_id, 0) > self.lease_seconds / 3
+            if due and attended(self.floor, self.floor.desks[user_id]):
+                if await items.renew(self.db, user_id, work.item.id, now, self.lease_seconds):
+                    self._renewed[user_id] = self.floor.now()
 
     async def _taken_away(self, desk: Desk, work: Work) -> None:
         """An agent who was away takes the item back if it is free; else is told who has it."""
