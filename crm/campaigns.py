@@ -546,6 +546,11 @@ async def check_dialing_refers(connection: asyncpg.Connection, campaign_id: int,
                 filters.checked(tree_of(quota, fields), fields)
             except Refused:
                 errors["quotas"] = "not_a_field"
+                continue
+            for name, value in quota.conditions.items():
+                offered = [option for option, _ in fields[name].options]
+                if offered and value not in offered:
+                    errors["quotas"] = "not_an_option"
     refuse(errors)
 
 
