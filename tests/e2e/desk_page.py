@@ -134,6 +134,15 @@ class DeskPage:
     async def save(self) -> None:
         await self.find('[data-region=save] button[form="tabulation"]').click()
 
+    async def say_outcome(self, result: str) -> None:
+        """Of a campaign's call, with the form."""
+        await self.choose_category()
+        for key in await self.required():
+            await self.answer(key)
+        await self.find(f".outcome .chip:has([value={result}])").click()
+        await self.find(".outcome button[value=SetOutcome]").click()
+        await self.find("[data-work]").wait_for(state="detached")
+
     async def tabulate(self) -> None:
         await self.choose_category()
         for key in await self.required():

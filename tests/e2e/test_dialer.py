@@ -8,17 +8,20 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from playwright.async_api import expect
 
-from crm import campaign_reports, dialing_figures
+from crm import campaign_reports, campaigns, dialing_figures
 from crm.calls import ZONE
 from crm.campaign_reports import NOT_ANSWERED, REPORTS, ReportFilter
 from crm.item_states import State
 from cti.customers.sounds import RATE, voice
 from cti.media import g711
 from cti.media.message import Message
+from tests.e2e.browser import Browser
+from tests.e2e.desk_page import desk
 from tests.e2e.dialing import at_work, campaign, seats
-from tests.e2e.product import Product, running
-from tests.e2e.sipp import Called
+from tests.e2e.product import Product, running, until
+from tests.e2e.sipp import PERSON, Called
 
 IN_REPORTS = {  # what sipp says of a call that no person lifted, and what it is there
     "machine": "voicemail",
@@ -136,3 +139,93 @@ def abandoned(row: asyncpg.Record) -> bool:
 def only_persons(counted: Counter[str]) -> Counter[str]:
     """Of those who hang up by themselves after a while."""
     return Counter({number: n for number, n in counted.items() if number[-1] in "012"})
+
+
+async def test_a_predictive_campaign_reaches_everybody_and_its_agents_wait_little(
+    alone: Product, tmp_path: Path
+):
+    async with (
+        Called(tmp_path / "called", alone.trunk_port) as sipp,
+        seats(alone, tmp_path, 4) as agents,
+        campaign(
+            alone, [0, 4, 1, 6, 3, 7, 2, 19] * 6, "predictive",
+            calls_per_second=20, machine="before", abandon_message="abandoned.wav",
+        ) as dialed,
+    ):  # fmt: skip
+        async with at_work(agents, dialed) as workers:
+            await dialed.until_through()
+        assert [worker.refused for worker in workers] == [[]] * 4
+        attempts = await dialed.attempts()
+        assert sipp.of("called") == await dialed.dialed()
+        assert Counter(n for worker in workers for n in worker.talked_to) == numbers(attempts, connected)
+        waits = [row["connected"] - row["answered"] for row in attempts if connected(row)]
+        assert len(waits) == 24 - len([row for row in attempts if abandoned(row)]) >= 18
+        assert all(row["agent_idle_seconds"] is not None for row in attempts if connected(row))
+        assert all(each.total_seconds() < 6 for each in waits)  # listening to who lifted is in it
+        assert alone.errors() == []
+
+
+async def test_a_browser_agent_has_the_person_the_form_and_the_next_call_on_one_page(
+    alone: Product, browser: Browser, tmp_path: Path
+):
+    async with (
+        Called(tmp_path / "called", alone.trunk_port) as sipp,
+        campaign(alone, [3, 6, 3], "progressive") as dialed,
+        desk(browser, alone, "agent1") as agent,
+    ):
+        await agent.at_work("agent1")
+        await agent.join(dialed.campaign.id)
+        for call, name in enumerate(("Pessoa 000", "Pessoa 002"), start=1):
+            await agent.until_call("connected")
+            await agent.until_says(name)
+            await agent.person.until_hears(PERSON)
+            await expect(agent.find("#tabulation")).to_be_visible()
+            assert sipp.words()["lifted"] == call
+            await agent.press("ClearConnection")
+            await agent.until_agent("wrap_up")
+            await agent.say_outcome("success")
+
+        async def concluded() -> bool:
+            return [row["result"] for row in await dialed.items()].count("success") == 2
+
+        await until(concluded)
+        assert sipp.words()["left alone"] == 2 and sipp.words()["486"] == 1
+        assert alone.errors() == []
+
+
+@pytest.mark.parametrize(("on_stop", "situation"), [("cancel", "cancelled"), ("finish", "no_answer")])
+async def test_a_campaign_that_is_paused_while_telephones_ring_dials_nobody_more(
+    alone: Product, tmp_path: Path, on_stop: str, situation: str
+):
+    """Who rings is let go at once, or rung as long as anybody."""
+    async with (
+        Called(tmp_path / "called", alone.trunk_port) as sipp,
+        seats(alone, tmp_path, 2) as agents,
+        campaign(
+            alone, [8] * 30, "ratio",
+            ratio=3, abandon_limit_percent=100, calls_per_second=20, on_stop=on_stop, ring_seconds=15,
+        ) as dialed,
+        at_work(agents, dialed),
+    ):  # fmt: skip
+        await until(lambda: sipp.words()["called"] == 6)
+        await campaigns.pause(dialed.db, None, dialed.campaign.id)
+        await until(lambda: sipp.words()["cancelled"] == 6, 60)
+        await until(lambda: not agents[0].client.snapshot["dialing"]["running"])
+
+        async def written() -> bool:
+            rows = await dialed.attempts()
+            return all(row["ended"] for row in rows) and not any(
+                row["held_by"] is not None for row in await dialed.items()
+            )
+
+        await until(written)
+        assert sipp.words()["called"] == 6
+        attempts = await dialed.attempts()
+        assert [row["situation"] for row in attempts] == [situation] * 6
+        rung = [(row["ended"] - row["started"]).total_seconds() for row in attempts]
+        assert min(rung) > 14.5 if on_stop == "finish" else True
+        untried = [row for row in await dialed.items() if row["state"] == State.NOT_WORKED]
+        assert len(untried) == 24
+
+        await campaigns.activate(dialed.db, None, dialed.campaign.id)
+        await until(lambda: sipp.words()["called"] > 6)  # and it goes on where it was
