@@ -19,6 +19,7 @@ from crm.refused import Refused
 from crm.users import DIALER, User
 
 DIALING_MINUTES = 60  # until an item may be tried again whose call was never heard of again
+IN_CALL = "interval '12 hours'"  # no call is longer: one without an end was begun on a server that died
 # For how long somebody whom no agent was free for is not called, as the campaign says.
 DAYS = f"coalesce((campaign.dialing ->> 'lockout_days')::integer, {Dialing().lockout_days})"
 LOCKOUT = f"make_interval(days => {DAYS})"
@@ -123,7 +124,7 @@ STANDING = f"""
            tries.abandoned, tries.in_call OR EXISTS (
                SELECT FROM attempt
                 WHERE attempt.contact_id = item.contact_id AND attempt.dialed AND attempt.ended IS NULL
-                  AND attempt.started > $4::timestamptz - interval '{DIALING_MINUTES} minutes') AS in_call
+                  AND attempt.started > $4::timestamptz - {IN_CALL}) AS in_call
       FROM list_item AS item
       JOIN campaign ON campaign.id = item.campaign_id
      CROSS JOIN LATERAL (
@@ -135,11 +136,11 @@ STANDING = f"""
                   max(attempt.started) FILTER (WHERE attempt.situation = 'abandoned'
                       AND attempt.started > $4::timestamptz - {LOCKOUT}) AS abandoned,
                   coalesce(bool_or(attempt.ended IS NULL AND attempt.started >
-                      $4::timestamptz - interval '{DIALING_MINUTES} minutes'), false) AS in_call
+                      $4::timestamptz - {IN_CALL}), false) AS in_call
              FROM attempt
             WHERE attempt.number = $2 AND attempt.dialed
               AND attempt.started >= least($3::timestamptz, $4::timestamptz - {LOCKOUT},
-                                           $4::timestamptz - interval '{DIALING_MINUTES} minutes')) AS tries
+                                           $4::timestamptz - {IN_CALL})) AS tries
      WHERE item.id = $1
 """
 

@@ -69,11 +69,11 @@ async def test_an_attempt_is_counted_when_it_begins_and_ends_with_what_became_of
 
 async def test_the_end_of_a_call_changes_nothing_of_an_item_that_went_on(fresh_db, team, winback, item):
     first = await attempts.begin(fresh_db, team[0], item.id, NUMBER, NOON)
-    second = await attempts.begin(fresh_db, team[0], item.id, NUMBER, NOON + MINUTE * 61)  # given up on
+    second = await attempts.begin(fresh_db, team[0], item.id, NUMBER, NOON + MINUTE * 721)  # given up on
     late = Next(State.TRYING, "", NOON)
-    await attempts.end(fresh_db, first, Situation.NO_ANSWER, NOON + MINUTE * 62, next=late)
+    await attempts.end(fresh_db, first, Situation.NO_ANSWER, NOON + MINUTE * 722, next=late)
     assert (await items.by_id(fresh_db, item.id)).last_situation == "dialing"
-    at = NOON + MINUTE * 63
+    at = NOON + MINUTE * 723
     await attempts.end(fresh_db, second, Situation.COMPLETED, at, answered=at)
     success = Next(State.CONCLUDED, "", result=Result.SUCCESS)
     done = await items.finish(fresh_db, team[0], item.id, success, at + MINUTE)
