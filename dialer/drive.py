@@ -59,8 +59,8 @@ class Joined:
 
 
 class Drive:
-    """`members` are the agents who work in it now, and `begun` how many calls of any campaign a trunk is to
-    carry and does not know of yet, as `dialer.drives` keeps them."""
+    """`members` are the agents who work in it now, `begun` how many calls of any campaign a trunk is to
+    carry and does not know of yet, and `lines` the campaign's own calls, as `dialer.drives` keeps them."""
 
     def __init__(
         self,
@@ -71,11 +71,12 @@ class Drive:
         campaign: Campaign,
         members: Callable[[], Mapping[int, Joined]],
         begun: Callable[[int], int],
+        lines: TrunkUse,
     ) -> None:
         self.floor, self.db, self.gate, self.one = floor, db, gate, one
         self.campaign = campaign
         self.members, self.begun = members, begun
-        self.lines = TrunkUse()
+        self.lines = lines
         self.queue = f"campaign {campaign.id}"
         self.picture = Picture()
         self.pace = FULL

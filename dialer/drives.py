@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections import defaultdict
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from cti.agent import LOGGED_OFF
 from cti.commands import Arguments, Verb, whole
 from cti.desk import Desk
 from cti.floor import Floor
+from cti.trunk_use import TrunkUse
 from dialer import windows
 from dialer.drive import FULL, SLOW, Drive, Joined
 from dialer.gate import Gate
@@ -34,6 +36,7 @@ class Drives:
         self.floor, self.db, self.gate, self.one = floor, db, gate, one
         self.drives: dict[int, Drive] = {}  # by campaign
         self.joined: dict[int, Joined] = {}  # by user
+        self._lines: dict[int, TrunkUse] = defaultdict(TrunkUse)  # by campaign, also when it is paused
         self._one_at_a_time = asyncio.Lock()
 
     @property
@@ -176,7 +179,10 @@ class Drives:
             drive = self.drives.get(campaign_id)
             if drive is None:
                 members = partial(self.members, campaign_id)
-                drive = Drive(self.floor, self.db, self.gate, self.one, campaign, members, self.begun)
+                drive = Drive(
+                    self.floor, self.db, self.gate, self.one, campaign, members, self.begun,
+                    self._lines[campaign_id],
+                )  # fmt: skip
                 await drive.remember()
                 self.drives[campaign_id] = drive
                 self.floor.assign()
