@@ -40,7 +40,7 @@ async def test_a_campaign_goes_on_when_its_trunk_is_back(alone: Product, tmp_pat
     anew = {"attempts_max": 50, "retry": {"failed": 0, "congestion": 0, "no_answer": 0, "cancelled": 0}}
     async with (
         seats(alone, tmp_path, 3) as agents,
-        campaign(alone, [3] * 30, "progressive", anew, ring_seconds=15, calls_per_second=3) as dialed,
+        campaign(alone, [3] * 18, "progressive", anew, ring_seconds=15, calls_per_second=3) as dialed,
         at_work(agents, dialed) as workers,
     ):
         async with Called(tmp_path / "before", alone.trunk_port) as sipp:
@@ -56,7 +56,7 @@ async def test_a_campaign_goes_on_when_its_trunk_is_back(alone: Product, tmp_pat
             await dialed.until_through()
             again = {number for number, word in sipp.said() if word == "lifted"}
         assert reached and again
-        assert [row["state"] for row in await dialed.items()] == [State.CONCLUDED] * 30
+        assert [row["state"] for row in await dialed.items()] == [State.CONCLUDED] * 18
         assert [worker.refused for worker in workers] == [[]] * 3
         assert alone.errors() == []
 
@@ -70,7 +70,7 @@ async def test_while_the_database_stands_still_nobody_more_is_dialed_and_then_no
     async with (
         Called(tmp_path / "called", alone.trunk_port) as sipp,
         seats(alone, tmp_path, 4) as agents,
-        campaign(alone, [0, 1, 6, 2, 3] * 10, "ratio", ratio=2, abandon_limit_percent=100) as dialed,
+        campaign(alone, [0, 1, 6, 2, 3] * 6, "ratio", ratio=2, abandon_limit_percent=100) as dialed,
         at_work(agents, dialed) as workers,
     ):
         await until(lambda: sipp.words()["lifted"] >= 8, 120)
@@ -99,7 +99,7 @@ async def test_a_killed_product_goes_on_with_the_campaign_and_dials_nobody_twice
 ):
     async with (
         Called(tmp_path / "called", alone.trunk_port) as sipp,
-        campaign(alone, [0, 1, 6, 2, 5] * 8, "ratio", ratio=2, abandon_limit_percent=100) as dialed,
+        campaign(alone, [0, 1, 6, 2, 5] * 6, "ratio", ratio=2, abandon_limit_percent=100) as dialed,
     ):
         async with seats(alone, tmp_path, 3) as agents, at_work(agents, dialed):
             await until(lambda: sipp.words()["lifted"] >= 5, 120)
@@ -114,7 +114,7 @@ async def test_a_killed_product_goes_on_with_the_campaign_and_dials_nobody_twice
         assert cut, "it was killed in the middle"
         assert set(written.values()) == {1} and set(called.values()) == {1}
         assert called <= written and set(written - called) <= set(cut)
-        assert len(written) == 40
+        assert len(written) == 30
         assert [row["id"] for row in await dialed.items() if row["held_by"] is not None] == []
         assert alone.errors() == []
 
