@@ -123,6 +123,53 @@ async def between(
     return Day(**row)
 
 
+# -- Was it heard right ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Calls of the dialer that were listened to and taken for the same."""
+
+    kind: str  # as `Attempt.detection` says it
+    calls: int
+    judged: int  # an agent had them, and they are over
+    voicemail: int  # of the judged ones: the agent pressed *voicemail*, or the campaign took them away
+    mean_ms: float | None  # until it was known
+
+    @property
+    def voicemail_percent(self) -> float:
+        return percent(self.voicemail, self.judged)
+
+    @property
+    def people(self) -> int:
+        """Of the judged ones: spoken to."""
+        return self.judged - self.voicemail
+
+
+async def detection(
+    db: Db | asyncpg.Connection, campaign: Campaign, start: datetime.datetime, end: datetime.datetime
+) -> tuple[Heard, ...]:
+    """What was heard by what agents said of it (issue 4): people taken for machines and machines for people
+    that reached an agent, the most frequent first. Without detection there is nothing."""
+    rows = await db.fetch(
+        """
+        SELECT detection AS kind, count(*) AS calls, count(*) FILTER (WHERE judged) AS judged,
+               count(*) FILTER (WHERE judged AND situation = 'voicemail') AS voicemail,
+               avg(detection_ms)::double precision AS mean_ms
+          FROM (SELECT detection, detection_ms, situation,
+                       connected IS NOT NULL AND ended IS NOT NULL AS judged
+                  FROM attempt
+                 WHERE campaign_id = $1 AND started >= $2 AND started <= $3 AND dialed AND by_dialer
+                   AND detection <> '') AS heard
+         GROUP BY kind ORDER BY calls DESC, kind
+        """,
+        campaign.id,
+        start,
+        end,
+    )
+    return tuple(Heard(**row) for row in rows)
+
+
 # -- What the carrier counts -------------------------------------------------------------------------------
 
 

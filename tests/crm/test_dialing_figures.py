@@ -217,3 +217,32 @@ async def test_calls_out_of_no_campaign_count_for_the_month_too(fresh_db):
         )  # fmt: skip
     month = await dialing_figures.month(fresh_db, NOON)
     assert (month.others, month.all.month, dict(month.trunks)) == (2, 2, {})
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_what_was_heard_is_counted_by_what_agents_said_of_it(fresh_db, team, seed):
+    made = [await campaign(fresh_db, team), await campaign(fresh_db, team, "Other")]
+    assert await dialing_figures.detection(fresh_db, made[0], NOON - DAY * 30, NOON) == ()
+    await made_up(fresh_db, team, made, seed, 400)
+    await fresh_db.execute(
+        "UPDATE attempt SET detection_ms = 200 + attempt_number + id % 1500 WHERE detection <> ''"
+    )
+    rows = [
+        row
+        for row in await fresh_db.fetch("SELECT * FROM attempt WHERE dialed AND by_dialer")
+        if row["campaign_id"] == made[0].id and row["detection"] and NOON - DAY * 30 <= row["started"]
+    ]
+    found = await dialing_figures.detection(fresh_db, made[0], NOON - DAY * 30, NOON)
+    assert [each.calls for each in found] == sorted((each.calls for each in found), reverse=True)
+    assert sum(each.calls for each in found) == len(rows)
+    for each in found:
+        mine = [row for row in rows if row["detection"] == each.kind]
+        judged = [row for row in mine if row["connected"] and row["ended"]]
+        voicemail = [row for row in judged if row["situation"] == "voicemail"]
+        assert (each.calls, each.judged, each.voicemail) == (len(mine), len(judged), len(voicemail))
+        assert each.people == len(judged) - len(voicemail)
+        assert each.mean_ms == mean(row["detection_ms"] for row in mine)
+    assert {"human", "machine"} <= {each.kind for each in found}
+    assert any(each.voicemail and each.people for each in found if each.kind == "human")
+    human = next(each for each in found if each.kind == "human")
+    assert human.voicemail_percent == 100 * human.voicemail / human.judged

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 from dataclasses import fields, replace
 
 import aiohttp
@@ -10,6 +11,7 @@ import pytest_asyncio
 
 from config import Settings
 from crm import audit, campaigns, centre
+from crm.attempts import ensure_month
 from crm.calls import ZONE
 from crm.dialing import ADVANCED as ADVANCED_OF
 from crm.dialing import VISIBLE, Dialing, check
@@ -585,3 +587,29 @@ async def test_supervisors_and_administrators_see_the_pages_and_agents_none(at_w
     assert (await at_work.boss.post(at_work.here, {"do": "pause"}, csrf="x"))[0] == 403
     for path in ("/campaigns/999/live", "/campaigns/999/dialing"):
         assert (await admin.get(path))[0] == 404
+
+
+# -- was it heard right --------------------------------------------------------------------------------------
+
+
+async def test_what_was_heard_stands_beside_what_agents_said_of_it(site):
+    assert 'id="detected"' not in (await site.boss.get(site.here))[1]
+    now = datetime.datetime.now(datetime.UTC)
+    await ensure_month(site.db, now)
+    user = await site.db.fetchval("SELECT min(id) FROM user_account WHERE role = 'agent'")
+    for kind, situation in (*[("human", "completed")] * 3, ("human", "voicemail"), ("machine", "voicemail")):
+        await site.db.execute(
+            """
+            INSERT INTO attempt (campaign_id, generation, item_id, contact_id, user_id, attempt_number,
+                                 number, started, answered, connected, ended, situation, dialed, by_dialer,
+                                 detection, detection_ms)
+            SELECT campaign_id, generation, id, contact_id, $2, 1, '+5511900000000', $3, $3, $4, $3, $5, true,
+                   true, $6, 1240
+              FROM list_item WHERE campaign_id = $1 LIMIT 1
+            """,
+            site.campaign.id, user, now, now if kind == "human" else None, situation, kind,
+        )  # fmt: skip
+    page = (await site.boss.get(site.here))[1]
+    rows = [re.sub(r"<[^>]*>|\s+", " ", row).split() for row in page.split('id="detected"')[1].split("<tr>")]
+    assert " ".join(rows[2]) == "A person was heard 4 4 3 1 (25 %) 1.2 s"
+    assert rows[3][:8] == "A machine was heard 1 0 0 0".split()

@@ -20,7 +20,7 @@ from dialer.windows import shared_hours
 from webui.auth import reads_itself, require, same_secret
 from webui.campaigns import said as campaign_words
 from webui.campaigns.find import find
-from webui.dialing import messages, said, simulation
+from webui.dialing import detected, messages, said, simulation
 from webui.filters.words import field_word
 from webui.i18n import N_
 from webui.imports.pages import rest, short
@@ -175,6 +175,7 @@ async def draw(
             key=lambda pair: pair[1].casefold(),
         ),
         **simulation.about(request, campaign, values),
+        **await detected.about(request, campaign),
     )
 
 
