@@ -405,7 +405,7 @@ async def expected(here, n):
     return ordered[0]["id"] if ordered else None
 
 
-@pytest.mark.parametrize("seed", [11])
+@pytest.mark.parametrize("seed", [3, 5])
 async def test_next_is_always_exactly_the_order_of_uau_47(fresh_db, seed):
     async with stage(fresh_db, team_of=4, list_of=14, **settings()) as here:
         await crowded(fresh_db, here)
