@@ -229,7 +229,7 @@ class Drive:
         if agent.state == READY:
             if desk is None or desk.station is None or desk.station.state != "ok":
                 return OFF
-            return WRAP if user_id in self.one.works else IDLE
+            return WRAP if self.one.hands_full(user_id) else IDLE
         if agent.state in (RESERVED, BUSY):
             return TALK
         return WRAP if agent.state == WRAP_UP else OFF

@@ -60,7 +60,7 @@ class Drives:
         if joined is None or drive is None:
             return queues
         own = queues if joined.blended else frozenset()
-        return own if user_id in self.one.works else own | {drive.queue}
+        return own if self.one.hands_full(user_id) else own | {drive.queue}
 
     async def join_campaign(self, floor: Floor, desk: Desk, arguments: Arguments) -> dict[str, Any]:
         """Work in a campaign that dials by itself; `blended`: and in one's queues."""

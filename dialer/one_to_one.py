@@ -5,10 +5,11 @@ true tomorrow is written by crm; whether a number may be called is for `dialer.g
 """
 
 import asyncio
+import contextlib
 import datetime
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -65,6 +66,7 @@ class OneToOne:
         self.floor, self.db, self.gate = floor, db, gate
         self.lease_seconds = lease_seconds
         self.works: dict[int, Work] = {}  # by user
+        self._taking: set[int] = set()  # users, while a person is being taken from a list for them
         self._one_at_a_time: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._writing: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by user, in the order of calls
         self._renewed: dict[int, float] = {}  # when, by user
@@ -115,7 +117,7 @@ class OneToOne:
         said = await campaigns.why_hidden(self.db, campaign, desk.user, now)
         if said:
             raise Refused("{why}", code="campaign_closed", why=" ".join(str(each) for each in said))
-        async with self._one_at_a_time[desk.user.id]:
+        async with self._hands_of(desk):
             if desk.user.id not in self.works:
                 mine = await items.held_by(self.db, desk.user.id)
                 if mine and await items.renew(self.db, desk.user.id, mine.id, now, self.lease_seconds):
@@ -192,7 +194,7 @@ class OneToOne:
         """UAU-46, UAU-47. An overdue callback comes first, and `work.overdue` says so."""
         campaign = await self._campaign(arguments)
         self._check_logged_on(desk)
-        async with self._one_at_a_time[desk.user.id]:
+        async with self._hands_of(desk):
             self._check_hands_free(desk, None)
             now = self.gate.now()
             closed = windows.closed_area_codes(now, await self.gate.holidays(now))
@@ -209,10 +211,30 @@ class OneToOne:
         """One the agent chose; refused with who has it."""
         item_id = self._item_id(arguments)
         self._check_logged_on(desk)
-        async with self._one_at_a_time[desk.user.id]:
+        async with self._hands_of(desk):
             self._check_hands_free(desk, item_id)
             item = await items.claim_this(self.db, item_id, desk.user, self.gate.now(), self.lease_seconds)
             return {"work": await self._take(desk, item)}
+
+    def hands_full(self, user_id: int) -> bool:
+        """They have a person before them, or will in a moment: no dialed call is for them."""
+        return user_id in self.works or user_id in self._taking
+
+    @contextlib.asynccontextmanager
+    async def _hands_of(self, desk: Desk) -> AsyncIterator[None]:
+        """To take a person from a list; refused while a dialed call is on its way to this agent."""
+        user_id = desk.user.id
+        async with self._one_at_a_time[user_id]:
+            coming = self.floor.calls.get(self.floor.agent(user_id).call_id or "")
+            if coming and coming.origin == "dialer" and user_id not in self.works:
+                raise Refused("Finish the call you are in first.", code="wrong_state")
+            self._taking.add(user_id)
+            try:
+                yield
+            finally:
+                self._taking.discard(user_id)
+                self.floor.assign()  # nothing was taken: a dialed call may wait for just this agent
+                self.floor.changed()
 
     def _check_logged_on(self, desk: Desk) -> None:
         if desk.station is None:

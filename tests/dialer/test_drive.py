@@ -376,6 +376,52 @@ async def test_a_person_who_hangs_up_before_an_agent_is_there_counts_against_the
         assert dialed.drive.picture.dropped == 1
 
 
+@pytest.fixture
+async def long_list(fresh_db):
+    """Longer than what is taken ahead."""
+    async with dialing(fresh_db, list_of=30) as dialed:
+        yield dialed
+
+
+async def test_an_agent_who_takes_a_person_by_hand_is_given_no_dialed_call_meanwhile(long_list, monkeypatch):
+    dialed = long_list
+    await dialed.join(0)
+    [leg] = await dialed.rung()
+    one, known, user = dialed.here.one, asyncio.Event(), dialed.here.team[0].id
+    read = one._work
+
+    async def read_slowly(item):
+        await known.wait()
+        return await read(item)
+
+    monkeypatch.setattr(one, "_work", read_slowly)
+    taking = asyncio.ensure_future(dialed.here.next())
+    held = "SELECT count(*) FROM list_item WHERE held_by = $1"
+    await until(lambda: dialed.db.fetchval(held, user))
+    leg.lift()
+    await until(lambda: dialed.drive.counts["answered"])
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert dialed.floor.agent(user).state == READY
+    known.set()
+    work = await taking
+    await dialed.here.ask("ExitItem", item=work["item"])
+    await dialed.here.phase("talking")  # the person waited for it
+
+
+async def test_an_agent_who_is_being_given_a_dialed_call_takes_nobody_by_hand(long_list):
+    dialed = long_list
+    dialed.here.softphone()  # rings until it is lifted
+    await dialed.join(0)
+    [leg] = await dialed.rung()
+    leg.lift()
+    await until(lambda: dialed.here.own())
+    with pytest.raises(Refused, match="Finish the call you are in first"):
+        await dialed.here.next()
+    dialed.here.own()[0].lift()
+    await dialed.here.phase("talking")
+
+
 # -- Nobody answers --------------------------------------------------------------------------------------
 
 
