@@ -224,6 +224,8 @@ class Drives:
             desk = self.floor.desks[user_id]
             try:
                 if user_id in due:
+                    if drive.trunk() and not drive.channels_free():
+                        continue  # until a line is free
                     await self.one.take_item(self.floor, desk, {"item": due[user_id]})
                     await self._dial(desk)
                 elif drive.dialing.mode == PREVIEW:

@@ -552,6 +552,21 @@ async def test_an_agents_own_callback_is_dialed_with_the_agent_on_the_line(diale
     await until(lambda: dialed.here.work()["phase"] == "dialing")
 
 
+async def test_an_agents_own_callback_waits_for_a_line(dialed):
+    dialed.floor.phones.room = 0
+    await dialed.db.execute(
+        "UPDATE list_item SET state = 1, due_at = $2, callback_owner = $1",
+        dialed.here.team[0].id,
+        NOON - MINUTE,
+    )
+    await dialed.join(0)
+    await dialed.turn()
+    assert dialed.here.work() is None
+    dialed.floor.phones.room = 1
+    await dialed.turn()
+    await dialed.here.phase("dialing")
+
+
 async def test_preview_shows_the_person_and_dials_by_itself_after_a_while(fresh_db):
     async with dialing(fresh_db, "preview", preview_seconds=3) as dialed:
         await dialed.join(0)
