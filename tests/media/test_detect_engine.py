@@ -166,7 +166,7 @@ async def test_a_message_is_played_to_its_end_once(engine, caller, tmp_path):
     assert await engine.play_once("ana", str(path))
     await until(lambda: len(ana.packets) >= 30)
     assert abs(ana.heard() - 1200) < 6
-    assert len(ana.packets) == 30
+    assert len(ana.packets) in (30, 31)  # the last may be filled up
 
 
 async def test_the_built_in_message_can_be_played(engine, caller):
