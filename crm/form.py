@@ -1,8 +1,9 @@
-"""PURE. The form an agent fills about a call: what it asks, and whether its answers can be saved."""
+"""PURE. The form an agent fills about a call: what it asks, which calls it serves, and whether its
+answers can be saved."""
 
 import datetime
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,6 +22,14 @@ MESSAGES = {
     "not_an_option": "Choose one of the options.",
     "unknown_field": "This form has no such field.",
 }
+
+
+class Scenario(StrEnum):
+    """How a call came to be: placed by the dialer, by an agent's hand, or by the customer (EPB-69)."""
+
+    DIALER = "dialer"
+    MANUAL = "manual"
+    INBOUND = "inbound"
 
 
 class Kind(StrEnum):
@@ -66,17 +75,63 @@ class CategoryType:
 
 
 @dataclass(frozen=True, slots=True)
+class Permission:
+    """Calls that a layout serves beside those of the queues and campaigns which name it (EPB-69)."""
+
+    scenarios: tuple[Scenario, ...]
+    group_id: int | None = None  # the agent's group; None is every agent
+    campaign_id: int | None = None  # None is every call, of any campaign or of none
+
+    def closeness(self, scenario: Scenario, group_id: int | None, campaign_id: int | None) -> int | None:
+        """How closely it is meant for such a call; None when it is not."""
+        of_group = self.group_id in (None, group_id)
+        of_campaign = self.campaign_id in (None, campaign_id)
+        if scenario not in self.scenarios or not of_group or not of_campaign:
+            return None
+        return (self.group_id is not None) * FOR_GROUP + (self.campaign_id is not None) * FOR_CAMPAIGN
+
+
+FOR_GROUP, FOR_CAMPAIGN = 1, 2  # a campaign says more of a call than the agent's group does; both, the most
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     id: int
     name: str
     label: str
     fields: tuple[Field, ...]
     types: tuple[CategoryType, ...]
+    permissions: tuple[Permission, ...] = ()
 
     def category(self, answer: str) -> Category | None:
         """The category an answer names by its id."""
         every = (c for t in self.types for c in t.categories)
         return next((c for c in every if str(c.id) == answer), None)
+
+
+def serving(
+    layouts: Iterable[Layout],
+    scenario: Scenario,
+    group_id: int | None,
+    campaign_id: int | None,
+    named: int | None,
+    lent: bool = False,
+) -> tuple[Layout, ...]:
+    """The layouts that may serve a call (EPB-69); the first opens, the agent may change to the others.
+
+    `named` is the id of the one that the call's queue or campaign names: it stands before every other but
+    those permitted for just this group and this campaign. One that is only `lent`, by the agent's first
+    queue to a call of no queue, stands before those permitted for everybody.
+    """
+    found: list[tuple[int, bool, Layout]] = []
+    for layout in layouts:
+        close = [p.closeness(scenario, group_id, campaign_id) for p in layout.permissions]
+        if layout.id == named:
+            close.append(0 if lent else FOR_CAMPAIGN)
+        if reached := [each for each in close if each is not None]:
+            found.append((max(reached), layout.id == named, layout))
+    found.sort(key=lambda each: (-each[0], not each[1], each[2].label.casefold(), each[2].id))
+    return tuple(layout for _, _, layout in found)
 
 
 def check(layout: Layout, answers: Mapping[str, str]) -> dict[str, str]:

@@ -10,10 +10,10 @@ import asyncpg
 from crm import audit
 from crm.db import Db
 from crm.entry import Entry, missing, refuse, refusing
-from crm.form import CHOICES, Category, CategoryType, Field, Kind, Layout
+from crm.form import CHOICES, Category, CategoryType, Field, Kind, Layout, Permission, Scenario
 from crm.users import User, require
 
-__all__ = ["Category", "CategoryType", "Field", "Kind", "Layout"]
+__all__ = ["Category", "CategoryType", "Field", "Kind", "Layout", "Permission", "Scenario"]
 
 CONSTRAINTS = {
     "layout_name_key": "name",
@@ -24,9 +24,12 @@ CONSTRAINTS = {
     "queue_layout_id_fkey": "queue",
     "tabulation_layout_id_fkey": "tabulation",
     "tabulation_category_id_fkey": "tabulation",
+    "layout_permission_group_id_fkey": "permissions",
+    "layout_permission_campaign_id_fkey": "permissions",
 }
 FIELDS_MAX = 60
 OPTIONS_MAX = 200
+PERMISSIONS_MAX = 60
 
 
 # -- Finding -----------------------------------------------------------------------------------------------
@@ -37,7 +40,9 @@ async def all(db: Db | asyncpg.Connection) -> list[Layout]:
         """
         SELECT id, name, label, fields,
                coalesce((SELECT array_agg(type_id ORDER BY position) FROM layout_type WHERE layout_id = id),
-                        '{}') AS types
+                        '{}') AS types,
+               (SELECT coalesce(jsonb_agg(to_jsonb(p) ORDER BY p.position), '[]')
+                  FROM layout_permission p WHERE p.layout_id = layout.id) AS permissions
           FROM layout ORDER BY f_norm(label), id
         """
     )
@@ -85,7 +90,12 @@ def read(row: asyncpg.Record, types: Mapping[int, CategoryType]) -> Layout:
         Field(**{**each, "kind": Kind(each["kind"]), "options": tuple(each["options"])})
         for each in row["fields"]
     )
-    return Layout(row["id"], row["name"], row["label"], fields, tuple(types[i] for i in row["types"]))
+    permissions = tuple(
+        Permission(tuple(map(Scenario, each["scenarios"])), each["group_id"], each["campaign_id"])
+        for each in row["permissions"]
+    )
+    chosen = tuple(types[i] for i in row["types"])
+    return Layout(row["id"], row["name"], row["label"], fields, chosen, permissions)
 
 
 # -- Administration of layouts -----------------------------------------------------------------------------
@@ -98,8 +108,36 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
         "label": entry.text("label", 60),
         "fields": checked_fields(entry, values.get("fields") or ()),
         "types": entry.references("types"),
+        "permissions": checked_permissions(entry, values.get("permissions") or ()),
     }
     entry.done()
+    return answer
+
+
+def checked_permissions(
+    entry: Entry, permissions: Iterable[Permission | Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Errors are under "permissions.2.scenarios". A campaign has no incoming calls, so a permission for
+    those alone and a campaign would serve nothing."""
+    answer: list[dict[str, Any]] = []
+    for n, given in enumerate(permissions, start=1):
+        each = Entry(asdict(given) if isinstance(given, Permission) else given)
+        scenarios = [str(s) for s in Scenario if s in (each.values.get("scenarios") or ())]
+        one = {
+            "group_id": each.reference("group_id"),
+            "campaign_id": each.reference("campaign_id"),
+            "scenarios": scenarios,
+        }
+        if not scenarios:
+            each.errors["scenarios"] = "required"
+        elif one["campaign_id"] and scenarios == [Scenario.INBOUND]:
+            each.errors["scenarios"] = "not_allowed"
+        elif any((o["group_id"], o["campaign_id"]) == (one["group_id"], one["campaign_id"]) for o in answer):
+            each.errors["group_id"] = "taken"
+        answer.append(one)
+        entry.errors |= {f"permissions.{n}.{field}": wrong for field, wrong in each.errors.items()}
+    if len(answer) > PERMISSIONS_MAX:
+        entry.errors["permissions"] = "out_of_range"
     return answer
 
 
@@ -128,7 +166,8 @@ def checked_fields(entry: Entry, fields: Iterable[Field | Mapping[str, Any]]) ->
 
 
 async def create(db: Db, by: User | None, **values: Any) -> Layout:
-    """`values`: name, label, fields (of Field, or mappings like it), types (ids of category types)."""
+    """`values`: name, label, fields (of Field, or mappings like it), types (ids of category types),
+    permissions (of Permission, or mappings like it; EPB-69)."""
     require(by, "administer")
     new = checked(values)
     async with db.acquire() as connection, connection.transaction():
@@ -140,6 +179,7 @@ async def create(db: Db, by: User | None, **values: Any) -> Layout:
                 new["fields"],
             )
             await set_types(connection, layout_id, new["types"])
+            await set_permissions(connection, layout_id, new["permissions"])
         await audit.note(connection, by, "layout.create", f"layout {new['name']}", None, new)
         made = await by_id(connection, layout_id)
     assert made is not None
@@ -147,7 +187,7 @@ async def create(db: Db, by: User | None, **values: Any) -> Layout:
 
 
 async def update(db: Db, by: User | None, layout_id: int, **changes: Any) -> Layout:
-    """Changes name, label, fields or types. Tabulations made before keep their answers."""
+    """Changes name, label, fields, types or permissions. Tabulations made before keep their answers."""
     require(by, "administer")
     async with db.acquire() as connection, connection.transaction():
         before = await by_id(connection, layout_id)
@@ -164,6 +204,7 @@ async def update(db: Db, by: User | None, layout_id: int, **changes: Any) -> Lay
                 new["fields"],
             )
             await set_types(connection, layout_id, new["types"])
+            await set_permissions(connection, layout_id, new["permissions"])
         await audit.note(connection, by, "layout.update", f"layout {new['name']}", old, new)
         made = await by_id(connection, layout_id)
     assert made is not None
@@ -177,6 +218,7 @@ def plain(layout: Layout) -> dict[str, Any]:
         "label": layout.label,
         "fields": json.loads(json.dumps([asdict(field) for field in layout.fields])),
         "types": tuple(each.id for each in layout.types),
+        "permissions": json.loads(json.dumps([asdict(permission) for permission in layout.permissions])),
     }
 
 
@@ -189,6 +231,22 @@ async def set_types(connection: asyncpg.Connection, layout_id: int, type_ids: Se
         """,
         layout_id,
         type_ids,
+    )
+
+
+async def set_permissions(
+    connection: asyncpg.Connection, layout_id: int, permissions: Sequence[Mapping[str, Any]]
+) -> None:
+    await connection.execute("DELETE FROM layout_permission WHERE layout_id = $1", layout_id)
+    await connection.executemany(
+        """
+        INSERT INTO layout_permission (layout_id, position, group_id, campaign_id, scenarios)
+        VALUES ($1, $2, $3, $4, $5)
+        """,
+        [
+            (layout_id, n, each["group_id"], each["campaign_id"], each["scenarios"])
+            for n, each in enumerate(permissions, start=1)
+        ],
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from crm.calls import CallRecord, Direction, Result
 from crm.contacts import Contact
+from crm.form import Category
 from crm.numbers import display
 
 
@@ -65,8 +66,8 @@ class Purpose(Protocol):
 
     def answered(self, call: "Call") -> None: ...
     def over(self, call: "Call") -> None: ...
-    def saved(self, call: "Call", answers: Mapping[str, str]) -> None:
-        """The form of this call was saved."""
+    def saved(self, call: "Call", category: Category | None) -> None:
+        """The form of this call was saved with this category."""
 
 
 CAN = {

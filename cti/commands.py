@@ -202,6 +202,15 @@ async def draft_tabulation(floor: "Floor", desk: Desk, arguments: Arguments) -> 
     return {}
 
 
+async def choose_layout(floor: "Floor", desk: Desk, arguments: Arguments) -> dict[str, Any]:
+    layout = whole(arguments, "layout")
+    if layout is None:
+        raise Refused("Choose a form.", code="bad_argument")
+    typed = answers(arguments) if "answers" in arguments else None
+    desk.choose_layout(text(arguments, "call"), layout, typed)
+    return {}
+
+
 async def save_tabulation(floor: "Floor", desk: Desk, arguments: Arguments) -> dict[str, Any]:
     desk.save(text(arguments, "call"), answers(arguments))
     return {}
@@ -297,6 +306,7 @@ VERBS: dict[str, Verb] = {
     "RetrieveCall": retrieve_call,
     "MuteCall": mute_call,
     "GenerateDigits": generate_digits,
+    "ChooseLayout": choose_layout,
     "DraftTabulation": draft_tabulation,
     "SaveTabulation": save_tabulation,
     "OpenTabulation": open_tabulation,

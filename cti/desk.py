@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from crm import calls, contacts, tabulation
 from crm.contacts import Candidate, Contact, ContactLinked
-from crm.form import check
+from crm.form import CATEGORY, Scenario, check, serving
 from crm.layouts import Layout
 from crm.numbers import display
 from crm.queues import Queue
@@ -48,6 +48,7 @@ class Form:
     call: Call
     layout: Layout
     mandatory: bool
+    offered: tuple[Layout, ...] = ()  # those that may serve this call, `layout` among them
     answers: dict[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     status: str = "open"
@@ -57,6 +58,7 @@ class Form:
             "call": self.call.id,
             "number": display(self.call.number),
             "layout": layout_view(self.layout),
+            "layouts": [{"id": each.id, "label": each.label} for each in self.offered or (self.layout,)],
             "answers": self.answers,
             "errors": self.errors,
             "status": self.status,
@@ -149,24 +151,27 @@ class Desk:
             self._open_form(call)
 
     def _open_form(self, call: Call) -> None:
-        layout, mandatory = self._layout_for(call)
-        if layout:
-            self.form = Form(call, layout, mandatory)
+        layouts, mandatory = self._layouts_for(call)
+        if layouts:
+            self.form = Form(call, layouts[0], mandatory, layouts)
             if call.purpose:
-                self.form.answers = known_answers(layout, dict(call.purpose.answers))
+                self.form.answers = known_answers(layouts[0], dict(call.purpose.answers))
             self.floor.history.put(self._draft())
             self.show("FormOpened", form=self.form.view())
 
-    def _layout_for(self, call: Call) -> tuple[Layout | None, bool]:
-        """Of the queue or the campaign; a manual call gets that of the agent's first queue (EPB-69)."""
+    def _layouts_for(self, call: Call) -> tuple[tuple[Layout, ...], bool]:
+        """Those that may serve this call, first the one that opens (EPB-69); whether it is mandatory."""
         if call.direction == "internal":
-            return None, False
-        if call.purpose:
-            return self.floor.centre.layouts.get(call.purpose.layout_id or 0), True
+            return (), False
+        every, group = self.floor.centre.layouts.values(), self.user.group_id
+        if why := call.purpose:
+            scenario = Scenario.DIALER if call.origin == "dialer" else Scenario.MANUAL
+            return serving(every, scenario, group, why.campaign_id, why.layout_id), True
         queue = self.floor.centre.queues.get(call.queue) if call.queue else self.own_queue()
-        if queue is None or queue.layout_id is None:
-            return None, False
-        return self.floor.centre.layouts.get(queue.layout_id), queue.tabulation_mandatory
+        scenario = Scenario.INBOUND if call.direction == "inbound" else Scenario.MANUAL
+        named = queue.layout_id if queue else None
+        layouts = serving(every, scenario, group, None, named, lent=not call.queue)
+        return layouts, bool(queue and queue.tabulation_mandatory)
 
     def own_queue(self) -> Queue | None:
         """The first queue the agent serves: manual calls are tabulated and recorded like its own."""
@@ -369,10 +374,25 @@ class Desk:
         self._aside.pop(call_id, None)
         self.show("FormSaved", call=call_id)
         if form.call.purpose:
-            form.call.purpose.saved(form.call, form.answers)
+            form.call.purpose.saved(form.call, form.layout.category(form.answers.get(CATEGORY, "")))
         if form.call.state == CallState.ENDED:
             self.form = None
             self.end_wrap_up()
+
+    def choose_layout(self, call_id: str, layout_id: int, answers: dict[str, str] | None = None) -> None:
+        """Go on with another of the layouts that may serve the call (EPB-69); what both ask is kept."""
+        form = self._this_form(call_id)
+        layout = next((each for each in form.offered if each.id == layout_id), None)
+        if layout is None:
+            raise Refused("This form may not be used for this call.", code="not_found")
+        if form.status == "saved":
+            raise Refused("This form is saved already.", code="wrong_state")
+        form.answers = known_answers(layout, {**form.answers, **(answers or {})})
+        if layout.category(form.answers.get(CATEGORY, "")) is None:
+            form.answers.pop(CATEGORY, None)
+        form.layout, form.errors = layout, {}
+        self.floor.history.put(self._draft())
+        self.show("FormOpened", form=form.view())
 
     def drop_form(self, call_id: str) -> None:
         """Nothing is to be written down about this call, and wrap-up ends if it was its own."""
@@ -416,7 +436,7 @@ class Desk:
                 call = Call("inbound", left.number, "", left.started.timestamp(), id=left.call_id)
                 call.queue, call.contact_id = left.queue, left.contact_id
                 call.answered = call.ended = call.started
-                self._aside[call.id] = Form(call, layout, False, dict(left.answers), status="drafted")
+                self._aside[call.id] = Form(call, layout, False, answers=dict(left.answers), status="drafted")
                 self.pending.append(
                     {"call": call.id, "display": display(call.number), "time": iso(call.started)}
                 )

@@ -7,10 +7,11 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from crm import attempts, hopper, items
+from crm import attempts, hopper
 from crm.attempts import Attempt
 from crm.calls import Result
 from crm.db import AWAY
+from crm.form import Category
 from crm.hopper import Entry
 from crm.item_states import Result as Agreed
 from crm.item_states import Situation, State
@@ -131,6 +132,7 @@ class DialedCall:
         drive.moved(self, pacing.EV_CONNECT, desk.user.id)
         self.work = await drive.work_of(self.entry)
         drive.one.connected(desk, self.work, call, self.attempt, self.picked_up, drive.idle_before(desk))
+        drive.in_hand.discard(self.item_id)
         desk.established(call)
         drive.floor.spawn(phones.engine.play_once(call.agent_leg.name, "zip"))
         listening = None
@@ -160,7 +162,7 @@ class DialedCall:
     async def give_machine_back(self, call: Call, far: Leg, desk: Desk, work: Work) -> None:
         """A machine is taken from the agent, who was connected at once."""
         self.heard = await self.listen(far)
-        if self.is_machine:
+        if self.is_machine and work.chosen is None:
             await self.settle(desk, work, Outcome(situation=Situation.VOICEMAIL))
             call.hang_up_asked.set()
 
@@ -197,6 +199,8 @@ class DialedCall:
         drive = self.drive
         try:
             await drive.gate.check(DIALER, self.item_id, self.number)
+            if call.hang_up_asked.is_set():  # before it rang
+                raise Unreached(487, Result.NO_ANSWER, "cancelled")
             self.attempt = await attempts.begin(
                 drive.db, DIALER, self.item_id, self.number, drive.gate.now(), call.id
             )
@@ -210,12 +214,9 @@ class DialedCall:
     def answered(self, call: Call) -> None:
         """Told by `lifted` itself."""
 
-    def saved(self, call: Call, answers: Mapping[str, str]) -> None:
+    def saved(self, call: Call, category: Category | None) -> None:
         """The form's category says what came of it, unless the agent says otherwise."""
         desk, work = self.desk, self.work
-        layout = self.drive.floor.centre.layouts.get(self.layout_id or 0)
-        known = {str(c.id): c for t in layout.types for c in t.categories} if layout else {}
-        category = known.get(answers.get("category", ""))
         if desk and work and category:
             result = Agreed.SUCCESS if category.success else Agreed.FAILURE
             outcome = Outcome(result=result, category_id=category.id)
@@ -232,7 +233,7 @@ class DialedCall:
             self.drive.one.over(self.desk, self.work, call, self.attempt, refused=False)
             self.drive.floor.spawn(self.drive.one.until_written(self.write_carried))
         else:
-            self.drive.floor.spawn(self.drive.one.until_written(lambda: self.write(call)))
+            self.drive.floor.spawn(self.write(call))
 
     async def write_carried(self) -> None:
         assert self.attempt is not None
@@ -246,18 +247,29 @@ class DialedCall:
         )
 
     async def write(self, call: Call) -> None:
-        """The attempt's end, and where the item goes from there."""
+        """The attempt's end, and where the item goes from there; nobody else takes it before."""
+        end = self.write_refused if self.attempt is None else self.write_end
+        await self.drive.one.until_written(lambda: end(call))
+        self.drive.in_hand.discard(self.item_id)
+
+    async def write_refused(self, call: Call) -> None:
+        """A rule said no, or the database was away: nothing was dialed."""
+        drive = self.drive
+        drive.held_up = str(self.refused or "")
+        if self.refused and self.refused.code == "database":
+            counted = await attempts.by_call(drive.db, call.id)  # and the answer was lost
+            if counted and counted.ended is None:
+                await self.end(call, counted, Situation.NOT_DIALED, dialed=False)
+        if self.refused and self.refused.code in WAITS:
+            minutes = retry.minutes_until_next(Situation.NOT_DIALED, rules_of(drive.campaign))
+            later = drive.gate.now() + datetime.timedelta(minutes=minutes)
+            await hopper.put_aside(drive.db, {self.item_id: later})
+        else:
+            await hopper.give_back(drive.db, [self.item_id])
+
+    async def write_end(self, call: Call) -> None:
         drive, attempt = self.drive, self.attempt
-        if attempt is None:  # a rule said no, or the database was away: nothing was dialed
-            drive.held_up = str(self.refused or "")
-            if self.refused and self.refused.code in WAITS:
-                minutes = retry.minutes_until_next(Situation.NOT_DIALED, rules_of(drive.campaign))
-                later = drive.gate.now() + datetime.timedelta(minutes=minutes)
-                await hopper.put_aside(drive.db, {self.item_id: later})
-            else:
-                await hopper.give_back(drive.db, [self.item_id])
-            return
-        now = drive.gate.now()
+        assert attempt is not None
         situation = situation_of_dialed(
             sip_status=call.sip_status,
             cause=call.cause,
@@ -267,30 +279,37 @@ class DialedCall:
             cancelled=self.cancelled,
             mapping=drive.dialing.outcomes,
         )
-        others = [n for n in self.entry.numbers if n != self.number]
-        state = self.entry.item.state
+        if attempt.ended is None:
+            self.attempt = await self.end(call, attempt, situation, dialed=True)
+        await hopper.give_back(drive.db, [self.item_id])
+
+    async def end(self, call: Call, attempt: Attempt, situation: Situation, *, dialed: bool) -> Attempt:
+        """The item stands where it goes from there, in whoever's hands. One that was not dialed is no try."""
+        drive, state = self.drive, self.entry.item.state
+        now = drive.gate.now()
         next = retry.after(
             Tried(
                 situation=situation,
                 state=state if state is not State.NOT_WORKED else State.TRYING,
-                attempts=attempt.attempt_number,
-                other_numbers=len(others),
+                attempts=attempt.attempt_number - (not dialed),
+                other_numbers=len([n for n in self.entry.numbers if n != self.number]),
             ),
             rules_of(drive.campaign),
             DIALER.id,
             now,
         )
-        if attempt.ended is None:
-            self.attempt = attempt = await attempts.end(
-                drive.db,
-                attempt,
-                situation,
-                moment(call.ended) if call.ended else now,
-                answered=moment(self.picked_up) if self.picked_up else None,
-                sip_status=call.sip_status,
-                cause=call.cause,
-                trunk_id=self.trunk_id,
-                detection=str(self.heard.kind) if self.heard else "",
-                detection_ms=self.heard.ms if self.heard else None,
-            )
-        await items.finish(drive.db, DIALER, self.item_id, next, now, number=self.number)
+        return await attempts.end(
+            drive.db,
+            attempt,
+            situation,
+            moment(call.ended) if call.ended else now,
+            next=next,
+            answered=moment(self.picked_up) if self.picked_up else None,
+            sip_status=call.sip_status,
+            cause=call.cause,
+            dialed=dialed,
+            counts=dialed,
+            trunk_id=self.trunk_id,
+            detection=str(self.heard.kind) if self.heard else "",
+            detection_ms=self.heard.ms if self.heard else None,
+        )

@@ -9,7 +9,7 @@ import contextlib
 import datetime
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -33,6 +33,7 @@ from crm.campaigns import Campaign
 from crm.contacts import Contact
 from crm.db import AWAY, Db
 from crm.entry import missing
+from crm.form import Category
 from crm.item_states import CALLBACKS, Next, Result, Situation, State
 from crm.items import Item, Phone
 from crm.progress import Criteria
@@ -70,6 +71,7 @@ class OneToOne:
         self._one_at_a_time: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._writing: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by user, in the order of calls
         self._renewed: dict[int, float] = {}  # when, by user
+        self.keepers: list[Callable[[], Awaitable[None]]] = []  # of leases that are not an agent's
 
     @property
     def verbs(self) -> dict[str, Verb]:
@@ -197,6 +199,7 @@ class OneToOne:
         async with self._hands_of(desk):
             self._check_hands_free(desk, None)
             now = self.gate.now()
+            await self._keep(now)
             closed = windows.closed_area_codes(now, await self.gate.holidays(now))
             item = await items.claim_next(self.db, campaign, desk.user, now, self.lease_seconds, closed)
             if item is None:
@@ -213,6 +216,7 @@ class OneToOne:
         self._check_logged_on(desk)
         async with self._hands_of(desk):
             self._check_hands_free(desk, item_id)
+            await self._keep(self.gate.now())
             item = await items.claim_this(self.db, item_id, desk.user, self.gate.now(), self.lease_seconds)
             return {"work": await self._take(desk, item)}
 
@@ -869,12 +873,18 @@ class OneToOne:
                 await self._taken_away(desk, work)
 
     async def _keep(self, now: datetime.datetime) -> None:
-        """Whoever is there keeps the item, also when the database was away for longer than a lease."""
+        """Whoever is there keeps the item, also when the database was away for longer than a lease, and when
+        the dialer, whose call it was, has not handed it over yet. Before ended leases go back to the list."""
         for user_id, work in list(self.works.items()):
             due = self.floor.now() - self._renewed.get(user_id, 0) > self.lease_seconds / 3
             if due and attended(self.floor, self.floor.desks[user_id]):
-                if await items.renew(self.db, user_id, work.item.id, now, self.lease_seconds):
+                item_id, seconds = work.item.id, self.lease_seconds
+                if await items.renew(self.db, user_id, item_id, now, seconds) or await hopper.renew(
+                    self.db, [item_id], now, seconds
+                ):
                     self._renewed[user_id] = self.floor.now()
+        for keep in self.keepers:
+            await keep()
 
     async def _taken_away(self, desk: Desk, work: Work) -> None:
         """An agent who was away takes the item back if it is free; else is told who has it."""
@@ -945,7 +955,7 @@ class Errand:
     def over(self, call: Call) -> None:
         self._one.over(self._desk, self._work, call, self._attempt, self._refused)
 
-    def saved(self, call: Call, answers: Mapping[str, str]) -> None:
+    def saved(self, call: Call, category: Category | None) -> None:
         """The outcome is said apart from the form."""
 
 
