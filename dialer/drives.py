@@ -27,6 +27,8 @@ log = logging.getLogger("ramal.dialer")
 
 POLL_SECONDS = 0.5  # a campaign paused on a page stops within this
 MANUAL, PREVIEW = "manual", "preview"
+# Refusals that hold the campaign up; others concern one agent, or one person of the list.
+OF_CAMPAIGN = {"campaign_closed", "nobody_left", "validation_failed", "not_found"}
 
 
 class Drives:
@@ -97,9 +99,12 @@ class Drives:
         return {"dialing": None}
 
     def _told(self, desk: Desk) -> None:
-        desk.show("DialingChanged", dialing=self.view_of(desk))
+        self._show(desk)
         self.floor.assign()
         self.floor.changed()
+
+    def _show(self, desk: Desk) -> None:
+        desk.show("DialingChanged", dialing=self.view_of(desk), dialing_choices=self.choices_of(desk))
 
     def view_of(self, desk: Desk) -> dict[str, Any] | None:
         joined = self.joined.get(desk.user.id)
@@ -128,7 +133,7 @@ class Drives:
         """A campaign began, changed or stopped: its agents see it."""
         for desk in self.floor.desks.values():
             if campaigns.belongs(campaign, desk.user):
-                desk.show("DialingChanged", dialing=self.view_of(desk))
+                self._show(desk)
 
     def members(self, campaign_id: int) -> dict[int, Joined]:
         return {user: joined for user, joined in self.joined.items() if joined.campaign_id == campaign_id}
@@ -142,7 +147,7 @@ class Drives:
         """Something moved on the floor: those who logged off work nowhere; each drive looks again."""
         for user_id in [u for u in self.joined if self.floor.agent(u).state == LOGGED_OFF]:
             del self.joined[user_id]
-            self.floor.desks[user_id].show("DialingChanged", dialing=None)
+            self._show(self.floor.desks[user_id])
         for drive in self.drives.values():
             drive.wake()
 
@@ -232,7 +237,8 @@ class Drives:
                     await self.one.next_item(self.floor, desk, {"campaign": drive.campaign.id})
                     self._count_down(desk, drive.dialing.preview_seconds)
             except Refused as refused:
-                drive.held_up = str(refused)
+                if refused.code in OF_CAMPAIGN:
+                    drive.held_up = str(refused)
 
     def _count_down(self, desk: Desk, seconds: float) -> None:
         """Preview: dialed by itself unless the agent dials, or leaves the person, before."""

@@ -29,7 +29,7 @@ RETRY_SECONDS_MAX = 5.0
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 EVENTS_KEPT = 10_000
 RESYNCHRONISED = "Resynchronised"
-PARTS = ("agent", "station", "call", "customer", "form", "queues", "work", "dialing")
+PARTS = ("agent", "station", "call", "customer", "form", "queues", "work", "dialing", "dialing_choices")
 """The parts of the snapshot which an event may bring anew."""
 
 

@@ -15,7 +15,7 @@ from cti.call import Call
 from cti.media.detection import Decision, Kind
 from dialer.drives import Drives
 from tests.crm.campaigning import MINUTE, NOON, campaign, people, put
-from tests.dialer.stage import Softphone, stage
+from tests.dialer.stage import Screen, Softphone, stage
 from tests.waiting import until
 
 
@@ -600,6 +600,38 @@ async def test_the_live_view_says_what_is_in_the_air_and_why(dialed):
     [view] = dialed.drives.views()
     assert view["air"]["ringing"] == 1 and view["agents"]["idle"] == 1
     assert view["why"]["code"] and view["mode"] == "progressive"
+
+
+async def test_what_stands_in_one_agents_way_is_no_reason_of_the_campaign(fresh_db, monkeypatch):
+    """The live page says why the campaign does not dial, not what an agent is busy with."""
+    async with dialing(fresh_db, "preview", list_of=1) as dialed:
+        await dialed.join(0)
+        await until(lambda: dialed.floor.agent(dialed.here.team[0].id).state == READY)
+
+        async def busy(floor, desk, arguments):
+            raise Refused("Finish the call you are in first.", code="wrong_state")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(dialed.here.one, "next_item", busy)
+            await dialed.turn()
+        assert dialed.drives.views()[0]["held_up"] == ""
+        await dialed.db.execute("UPDATE list_item SET state = 4, result = 'success'")
+        await dialed.turn()
+        assert "Nobody is left to call" in dialed.drives.views()[0]["held_up"]
+
+
+async def test_an_agents_desk_is_told_which_campaigns_it_may_join(dialed):
+    desk = dialed.here.desk(0)
+    screen = Screen()
+    desk.attach(screen)
+    await campaigns.pause(dialed.db, None, dialed.here.campaign.id)
+    await dialed.turn()
+    told = [each for each in screen.events if each["event"] == "DialingChanged"]
+    assert told[-1]["dialing_choices"] == [] == desk.snapshot()["dialing_choices"]
+    await campaigns.activate(dialed.db, None, dialed.here.campaign.id)
+    await dialed.turn()
+    told = [each for each in screen.events if each["event"] == "DialingChanged"]
+    assert [each["id"] for each in told[-1]["dialing_choices"]] == [dialed.here.campaign.id]
 
 
 async def test_who_does_not_belong_or_a_campaign_by_hand_is_refused(dialed):
