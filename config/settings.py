@@ -143,6 +143,7 @@ class Settings:
     # Defence
     sip_ban_after: int = whole(10, 1, 10_000, "failed SIP logins from one host")
     sip_ban_seconds: int = whole(300, 1, 86_400, "seconds")
+    sip_connections_of_host: int = whole(1000, 10, 20_000, "SIP connections from one host")
     login_failures_max: int = whole(5, 1, 1000, "failed logins of one name")
     login_lock_seconds: int = whole(60, 1, 86_400, "seconds")
     session_hours: int = whole(12, 1, 168, "hours")

@@ -30,6 +30,7 @@ from cti.floor import Floor
 from cti.media.engine import EmbeddedEngine
 from cti.phone import Access, Phones
 from cti.sip.digest import Account, Challenger, Throttle
+from cti.sip.patience import Patience
 from cti.sip.registrar import Registrar
 from cti.sip.stack import Stack
 from cti.sip.transport import SipTransport
@@ -113,7 +114,14 @@ async def telephones(settings: Settings, floor: Floor) -> AsyncIterator[Phones]:
         address, settings.sip_port, _token, registrar, throttle=throttle, tls_port=settings.sips_port
     )
     tls = certificate(settings)
-    transport = SipTransport(stack, settings.bind, settings.sip_port, tls=tls, tls_port=settings.sips_port)
+    transport = SipTransport(
+        stack,
+        settings.bind,
+        settings.sip_port,
+        tls=tls,
+        tls_port=settings.sips_port,
+        patience=Patience(of_one_host_max=settings.sip_connections_of_host),
+    )
     phones = Phones(settings, floor, engine, stack, registrar, access, transport)
     floor.phones = phones
     phones.on_call = lambda leg, source, dialed: inbound.arrived(floor, phones, leg, source, dialed)

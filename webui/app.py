@@ -66,6 +66,7 @@ NOUNS = (
     "audit",
 )
 FORM_BYTES_MAX = 1 << 20
+SIP_PING_SECONDS = 25.0  # keeps a softphone's way open, and finds out when it is gone
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -148,13 +149,17 @@ async def favicon(request: web.Request) -> web.Response:
 async def sip(request: web.Request) -> web.StreamResponse:
     """A softphone's SIP over WebSocket (RFC 7118); its login is SIP's own digest."""
     socket = web.WebSocketResponse(
-        protocols=("sip",), max_msg_size=request.app[page.SETTINGS].frame_bytes_max
+        protocols=("sip",),
+        max_msg_size=request.app[page.SETTINGS].frame_bytes_max,
+        heartbeat=SIP_PING_SECONDS,
     )
     if "sip" not in request.headers.get("Sec-WebSocket-Protocol", "").replace(" ", "").split(","):
         raise web.HTTPBadRequest(text="the WebSocket subprotocol here is sip\n")
     await socket.prepare(request)
-    host, port = ((request.transport and request.transport.get_extra_info("peername")) or ("", 0))[:2]
-    await request.app[page.SIP].serve_websocket(socket, (host, port), request.secure)
+    transport = request.transport
+    assert transport is not None  # it has just been written to
+    host, port = (transport.get_extra_info("peername") or ("", 0))[:2]
+    await request.app[page.SIP].serve_websocket(socket, (host, port), request.secure, transport.abort)
     return socket
 
 

@@ -71,6 +71,10 @@ class Dialog:
         else:
             self.flow = next_hop(_uri_of(self.routes[0]) if self.routes else self.target, self.learned)
 
+    @property
+    def flows(self) -> tuple[Flow, Flow]:
+        return self.learned, self.flow
+
     def heard(self, flow: Flow) -> None:
         """The peer's packets may begin to come another way: after a new connection, or through a NAT."""
         if flow != self.learned:

@@ -533,6 +533,11 @@ class StreamFramer:
     def broken(self) -> bool:
         return self._fault is not None
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a part of a message is here whose rest is still to come."""
+        return bool(self._buffer)
+
     def feed(self, data: bytes) -> list[bytes]:
         found: list[bytes] = []
         if self._fault is None:

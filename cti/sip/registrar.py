@@ -3,7 +3,7 @@
 A user is reached by the flow its REGISTER came on, not by the address it wrote into Contact.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, KeysView
 from dataclasses import dataclass
 
 from cti.sip.digest import Account, Challenger, Throttle, Verdict
@@ -103,6 +103,11 @@ class Registrar:
     def users_on(self, flow: Flow) -> frozenset[str]:
         """Who has registered by this flow: so a call that comes on it is theirs."""
         return frozenset(self._users_of.get(flow, ()))
+
+    @property
+    def flows(self) -> KeysView[Flow]:
+        """By which phones can be reached."""
+        return self._users_of.keys()
 
     def lost(self, flow: Flow) -> None:
         """The connection is gone, and with it the only way to the phones behind it."""

@@ -106,7 +106,7 @@ class Stack:
         for client in [client for client in self._core.clients.values() if client.flow == flow]:
             client.fail(503, now)
         for session in list(self._core.sessions.values()):
-            if flow in (session.dialog.learned, session.dialog.flow):
+            if flow in session.dialog.flows:
                 session.lost(flow, now)
         if self._registrar is not None:
             self._registrar.lost(flow)
@@ -146,6 +146,15 @@ class Stack:
     @property
     def transactions(self) -> int:
         return len(self._core.servers) + len(self._core.clients)
+
+    def flows_in_use(self) -> frozenset[Flow]:
+        """By which a session, a transaction or a registration speaks: the others may be given up."""
+        core = self._core
+        used = {flow for session in core.sessions.values() for flow in session.dialog.flows}
+        used.update(transaction.flow for transaction in (*core.servers.values(), *core.clients.values()))
+        if self._registrar is not None:
+            used.update(self._registrar.flows)
+        return frozenset(used)
 
     # Commands
 

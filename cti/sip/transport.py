@@ -17,14 +17,16 @@ from aiohttp import WSMsgType
 from cti.sip.events import Event
 from cti.sip.flow import Flow
 from cti.sip.message import PING, PONG, BadMessage, StreamFramer
+from cti.sip.patience import Doorkeeper, Hearing, Patience
 from cti.sip.stack import Stack
 
 DATAGRAMS_PER_WAKEUP = 64
 RECEIVE_BUFFER_BYTES = 4 << 20
 WRITE_BUFFER_BYTES_MAX = 1 << 20  # of a connection whose peer does not read
 WAITING_MAX = 256  # messages, for a connection that is being opened or a browser that does not read
-CONNECTIONS_MAX = 20_000
 CONNECT_SECONDS = 10
+HANDSHAKE_SECONDS = 10  # of TLS
+LOOKS = 4  # at each connection within the shortest time it may be silent
 
 log = logging.getLogger("sip")
 
@@ -51,6 +53,7 @@ class SipTransport:
         tls: ssl.SSLContext | None = None,
         tls_port: int = 5061,
         tls_client: ssl.SSLContext | None = None,
+        patience: Patience | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.stack = stack
@@ -65,11 +68,14 @@ class SipTransport:
         self._udp: socket.socket | None = None
         self._servers: list[asyncio.Server] = []
         self._numbers = count(1)
+        self.patience = patience or Patience()
+        self._doorkeeper = Doorkeeper(self.patience)
         self._peers: dict[int, _Connection | _Browser] = {}
         self._opening: dict[Flow, list[bytes]] = {}
         self._opened: dict[Flow, _Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.Handle | None = None
+        self._looking: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._pumping = False
         self._woken = False
@@ -95,13 +101,19 @@ class SipTransport:
             raise
         self._loop.add_reader(udp.fileno(), self._drain)
         self.stack.on_output(self._wake)
+        self._look_around()
         self.pump()
 
     async def _listen(self, port: int, tls: ssl.SSLContext | None) -> None:
         transport = "TCP" if tls is None else "TLS"
         self._servers.append(
             await self._loop.create_server(
-                lambda: _Connection(self, transport, None), self._bind, port, ssl=tls, reuse_address=True
+                lambda: _Connection(self, transport, None),
+                self._bind,
+                port,
+                ssl=tls,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+                reuse_address=True,
             )
         )
 
@@ -110,6 +122,8 @@ class SipTransport:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         if self._udp is not None:
             self._loop.remove_reader(self._udp.fileno())
             self._udp.close()
@@ -124,10 +138,20 @@ class SipTransport:
         for server in self._servers:
             await server.wait_closed()
 
-    async def serve_websocket(self, browser: Socket, peer: tuple[str, int], secure: bool = False) -> None:
-        """Speak SIP on an open WebSocket until it closes. Each frame is answered in its own kind."""
+    async def serve_websocket(
+        self, browser: Socket, peer: tuple[str, int], secure: bool, abort: Callable[[], None]
+    ) -> None:
+        """Speak SIP on an open WebSocket until it closes. Each frame is answered in its own kind.
+
+        `abort` cuts the connection below it, for a peer that does not even read.
+        """
+        if not self._admits(peer[0]):
+            await browser.close()
+            return
         flow = Flow("WSS" if secure else "WS", peer[0], peer[1], next(self._numbers))
-        self._peers[flow.connection] = talk = _Browser(browser)
+        self._peers[flow.connection] = talk = _Browser(
+            browser, flow, Hearing(self.patience, self.now()), abort
+        )
         writer = asyncio.create_task(talk.write())
         try:
             while True:
@@ -140,6 +164,7 @@ class SipTransport:
                     data = frame.data
                 else:
                     break
+                talk.hearing.heard(True, False, self.now())
                 if data.strip(b"\r\n"):
                     self.receive(data, flow)
                     self.pump()
@@ -147,8 +172,39 @@ class SipTransport:
                     talk.send(PONG)
         finally:
             writer.cancel()
-            self._peers.pop(flow.connection, None)
+            self._leave(flow)
             self.lost(flow)
+
+    # Those who hold a connection without using it
+
+    def _admits(self, host: str) -> bool:
+        """Whether one more connection from there may be; a refusal is told once for each look around."""
+        if self._closed:
+            return False
+        refusal = self._doorkeeper.admit(host, len(self._peers))
+        if refusal and self._doorkeeper.is_news(host):
+            log.warning("connections from %s are refused: %s", host, refusal)
+        return not refusal
+
+    def _leave(self, flow: Flow) -> None:
+        del self._peers[flow.connection]
+        self._doorkeeper.leave(flow.host)
+
+    def _look_around(self) -> None:
+        """Close the connections whose peers have used up our patience; look again in a while."""
+        now = self.now()
+        used: frozenset[Flow] | None = None
+        for peer in list(self._peers.values()):
+            if used is None and peer.hearing.idle(now):
+                used = self.stack.flows_in_use()
+            flow = peer.flow
+            in_use = used is not None and (flow in used or peer.opened_as in used)
+            if why := peer.hearing.overdue(in_use, now):
+                log.info("%s from %s:%s is closed: %s", flow.transport, flow.host, flow.port, why)
+                peer.drop()
+        self._doorkeeper.rest()
+        shortest = min(self.patience.first_seconds, self.patience.unfinished_seconds)
+        self._looking = self._loop.call_later(shortest / LOOKS, self._look_around)
 
     # The one motor
 
@@ -283,9 +339,9 @@ class SipTransport:
 
     def connected(self, connection: "_Connection") -> Flow | None:
         """Give a new connection its flow; None when there are too many."""
-        if len(self._peers) >= CONNECTIONS_MAX or self._closed:
-            return None
         host, port = connection.address()
+        if not self._admits(host):
+            return None
         flow = Flow(connection.kind, host, port, next(self._numbers))
         self._peers[flow.connection] = connection
         if connection.opened_as is not None:
@@ -293,7 +349,7 @@ class SipTransport:
         return flow
 
     def disconnected(self, connection: "_Connection", flow: Flow) -> None:
-        self._peers.pop(flow.connection, None)
+        self._leave(flow)
         opened_as = connection.opened_as
         if opened_as is not None and self._opened.get(opened_as) is connection:
             del self._opened[opened_as]
@@ -304,12 +360,15 @@ class SipTransport:
 class _Connection(asyncio.Protocol):
     """One TCP or TLS connection. `opened_as` is the flow it was opened for, None if the peer came to us."""
 
+    flow: Flow
+    hearing: Hearing
+
     def __init__(self, owner: SipTransport, kind: str, opened_as: Flow | None) -> None:
         self._owner = owner
         self.kind = kind
         self.opened_as = opened_as
         self._framer = StreamFramer()
-        self._flow: Flow | None = None
+        self._admitted = False
         self._transport: asyncio.Transport | None = None
 
     def address(self) -> tuple[str, int]:
@@ -319,28 +378,43 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not derive from it
-        self._flow = self._owner.connected(self)
-        if self._flow is None:
+        flow = self._owner.connected(self)
+        if flow is None:
             self._transport.abort()
+        else:
+            self._admitted = True
+            self.flow = flow
+            self.hearing = Hearing(self._owner.patience, self._owner.now())
 
     def data_received(self, data: bytes) -> None:
-        flow = self._flow
-        if flow is None:
+        if not self._admitted:
             return
+        owner, flow, framer = self._owner, self.flow, self._framer
         try:
-            for message in self._framer.feed(data):
+            messages = framer.feed(data)
+            self.hearing.heard(bool(messages), framer.unfinished, owner.now())
+            for message in messages:
                 if message == PING:
                     self.send(PONG)
                 else:
-                    self._owner.receive(message, flow)
-            if self._framer.broken:
-                self._framer.feed(b"")
+                    owner.receive(message, flow)
+            if framer.broken:
+                framer.feed(b"")
         except BadMessage as bad:
-            self._owner.stack.malformed(bad, flow, self._owner.now())
-            self._owner.pump()
+            owner.stack.malformed(bad, flow, owner.now())
+            owner.pump()
             self.close()
             return
-        self._owner.pump()
+        owner.pump()
+
+    def pause_writing(self) -> None:
+        """A peer that does not read our answers is not read either: what it asks would pile up here."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def send(self, data: bytes) -> None:
         transport = self._transport
@@ -354,16 +428,26 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def drop(self) -> None:
+        """Close without waiting for what the peer has not read."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def connection_lost(self, error: Exception | None) -> None:
-        if self._flow is not None:
-            self._owner.disconnected(self, self._flow)
+        if self._admitted:
+            self._owner.disconnected(self, self.flow)
 
 
 class _Browser:
     """One WebSocket: frames wait here for the one task that writes."""
 
-    def __init__(self, browser: Socket) -> None:
+    opened_as = None
+
+    def __init__(self, browser: Socket, flow: Flow, hearing: Hearing, abort: Callable[[], None]) -> None:
         self._browser = browser
+        self.drop = abort
+        self.flow = flow
+        self.hearing = hearing
         self._waiting: asyncio.Queue[tuple[bytes, bool] | None] = asyncio.Queue(WAITING_MAX)
         self.is_text = True
 
@@ -371,7 +455,7 @@ class _Browser:
         try:
             self._waiting.put_nowait((data, self.is_text))
         except asyncio.QueueFull:
-            self.close()
+            self.drop()
 
     def close(self) -> None:
         """What still waits is given up."""

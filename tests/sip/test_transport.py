@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cti.sip.events import Answered, Ended, IncomingCall, Refused, Ringing
 from cti.sip.flow import Flow
 from cti.sip.message import Response, StreamFramer, parse
+from cti.sip.patience import Patience
 from cti.sip.stack import Stack
 from cti.sip.transport import SipTransport
 from tests.sip.line import ANSWER, SDP, tokens
@@ -236,7 +237,8 @@ async def site(transport):
     async def serve(http):
         browser = web.WebSocketResponse(protocols=["sip"])
         await browser.prepare(http)
-        await transport.serve_websocket(browser, http.transport.get_extra_info("peername"))
+        peer = http.transport.get_extra_info("peername")
+        await transport.serve_websocket(browser, peer, False, http.transport.abort)
         return browser
 
     app = web.Application()
@@ -289,6 +291,113 @@ async def test_a_browser_that_closes_ends_its_call():
             await until(lambda: bob.of(IncomingCall)[0].session.state == "up")
         await until(lambda: bob.of(Ended))
         assert bob.of(Ended)[0].cause == "connection_lost"
+
+
+HASTY = Patience(first_seconds=0.4, unfinished_seconds=0.4, idle_seconds=1.2, of_one_host_max=3)
+
+
+@pytest.mark.parametrize("dribbled", [b"", b"x"])
+async def test_half_a_message_holds_no_connection(dribbled, caplog):
+    """Neither a peer that falls silent in a message nor one that sends a byte now and then."""
+    caplog.set_level("INFO")
+    async with Phone(patience=HASTY) as bob:
+        reader, writer = await asyncio.open_connection("127.0.0.1", bob.port)
+        writer.write(request("OPTIONS", "TCP"))
+        assert (await reader.readuntil(b"\r\n")).startswith(b"SIP/2.0 200")
+        writer.write(request("OPTIONS", "TCP", branch="2")[:-30])
+
+        async def dribble():
+            while dribbled:
+                writer.write(dribbled)
+                await asyncio.sleep(0.01)
+
+        dribbling = asyncio.create_task(dribble())
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        dribbling.cancel()
+        await until(lambda: not bob.transport._peers)
+        assert "half a message and no more" in caplog.text
+        writer.close()
+
+
+async def test_a_connection_nobody_uses_is_closed_and_one_with_a_call_is_kept(caplog):
+    caplog.set_level("INFO")
+    async with Phone(answers=True, patience=HASTY) as bob, Phone(patience=HASTY) as ana:
+        session = ana.call(bob.port, "TCP")
+        await until(lambda: ana.of(Answered))
+        idle, writer = await asyncio.open_connection("127.0.0.1", bob.port)
+        assert await idle.read() == b""  # only when bob closes it
+        assert "neither a message nor a registration nor a call" in caplog.text
+        again, other = await asyncio.open_connection("127.0.0.1", bob.port)
+        other.write(request("OPTIONS", "TCP"))
+        await again.readuntil(b"\r\n\r\n")
+        assert await again.read() == b""  # it has spoken once, long ago
+        assert session.state == "up" and len(bob.transport._peers) == 1
+        session.hang_up(ana.transport.now())
+        await until(lambda: bob.of(Ended))
+        writer.close()
+        other.close()
+
+
+async def test_a_host_has_so_many_connections_and_no_more(caplog):
+    async with Phone(patience=Patience(of_one_host_max=3)) as bob:
+        kept = [await asyncio.open_connection("127.0.0.1", bob.port) for _ in range(3)]
+        await until(lambda: len(bob.transport._peers) == 3)
+        for _ in range(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bob.port)
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+            writer.close()
+        assert caplog.text.count("connections from 127.0.0.1 are refused") == 1
+        kept[0][1].close()
+        await until(lambda: len(bob.transport._peers) == 2)
+        reader, writer = await asyncio.open_connection("127.0.0.1", bob.port)
+        writer.write(request("OPTIONS", "TCP"))
+        assert (await reader.readuntil(b"\r\n")).startswith(b"SIP/2.0 200")
+        for _, other in [*kept, (reader, writer)]:
+            other.close()
+
+
+async def test_a_peer_that_does_not_read_its_answers_is_not_read_either():
+    async with Phone(patience=Patience(unfinished_seconds=1)) as bob:
+        ours = socket.socket()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        ours.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(ours, ("127.0.0.1", bob.port))
+
+        async def flood():
+            while True:
+                await loop.sock_sendall(ours, request("OPTIONS", "TCP") * 500)
+
+        flooding = asyncio.create_task(flood())
+        [theirs] = await until(lambda: [peer._transport for peer in bob.transport._peers.values()])
+        await until(lambda: not theirs.is_reading())
+        assert theirs.get_write_buffer_size() < 512 * 1024
+        await until(lambda: not bob.transport._peers)
+        with pytest.raises(ConnectionError):
+            await flooding
+        ours.close()
+
+
+async def test_a_websocket_that_says_nothing_or_half_a_frame_is_closed():
+    async with Phone(patience=HASTY) as bob, site(bob.transport) as connect:
+        async with connect() as silent:
+            assert (await silent.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+        async with connect() as half:
+            await half.send_str(request("OPTIONS", "WS").decode())
+            assert (await half.receive()).data.startswith("SIP/2.0 200 OK")
+            half._writer.transport.write(b"\x81\xfe\x01\x00abcdOPTIONS")  # 256 bytes are announced
+            assert (await half.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+        await until(lambda: not bob.transport._peers)
+
+
+async def test_one_host_has_so_many_websockets_and_no_more():
+    async with Phone(patience=Patience(of_one_host_max=1)) as bob, site(bob.transport) as connect:
+        async with connect() as first, connect() as second:
+            assert (await second.receive()).type is aiohttp.WSMsgType.CLOSE
+            await first.send_str("\r\n\r\n")
+            assert (await first.receive()).data == "\r\n"
 
 
 async def test_a_ping_on_a_websocket_is_answered():
