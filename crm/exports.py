@@ -27,6 +27,7 @@ RUNNING_MAX = 3  # of one user at once
 ROWS_A_STEP = 500  # between two looks at the progress and at whether to go on
 XLSX_ROWS_MAX = 1_048_575
 KEPT_DAYS = 7
+STOPPED = "The server was stopped meanwhile."
 FORMULA = re.compile(r"^[\s]*[=+\-@\t\r]")  # what a spreadsheet would calculate
 
 
@@ -40,7 +41,8 @@ class Export:
     rows_done: int
     rows_all: int | None
     file: str | None  # its name below data/exports
-    error: str | None
+    error: str | None  # a sentence in English, to be said with error_values in the reader's language
+    error_values: Mapping[str, Any]
     started: datetime.datetime
     ended: datetime.datetime | None
 
@@ -66,7 +68,8 @@ class Table(Protocol):
 # -- Jobs --------------------------------------------------------------------------------------------------
 
 EXPORT = """
-    SELECT id, by_user_id, kind, format, state, rows_done, rows_all, file, error, started, ended FROM export
+    SELECT id, by_user_id, kind, format, state, rows_done, rows_all, file, error, error_values, started, ended
+      FROM export
 """
 
 
@@ -138,7 +141,7 @@ class Exports:
     async def clean(self) -> None:
         """Once at the start: what a stopped server left running has failed, what is old goes."""
         await self.db.execute(
-            "UPDATE export SET state = 'failed', error = 'restart', ended = now() WHERE state = 'running'"
+            "UPDATE export SET state = 'failed', error = $1, ended = now() WHERE state = 'running'", STOPPED
         )
         rows = await self.db.fetch(
             "DELETE FROM export WHERE started < now() - $1::interval RETURNING file",
@@ -164,12 +167,12 @@ class Exports:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             rows = await write(self.db, source, half, format, partial(self._note, export_id))
             half.replace(self.folder / name)
-            await self._end(export_id, "done", rows, name, None)
+            await self._end(export_id, "done", rows, name)
         except Refused as e:
-            await self._end(export_id, "failed", None, None, str(e))
+            await self._end(export_id, "failed", error=e)
         except Exception as e:
             log.exception("export %d failed", export_id)
-            await self._end(export_id, "failed", None, None, type(e).__name__)
+            await self._end(export_id, "failed", error=unforeseen(e))
         finally:
             with contextlib.suppress(OSError):
                 half.unlink(missing_ok=True)
@@ -180,20 +183,31 @@ class Exports:
         )
 
     async def _end(
-        self, export_id: int, state: str, rows: int | None, file: str | None, error: str | None
+        self,
+        export_id: int,
+        state: str,
+        rows: int | None = None,
+        file: str | None = None,
+        error: Refused | None = None,
     ) -> None:
         await self.db.execute(
             """
             UPDATE export SET state = $2, rows_done = coalesce($3, rows_done), file = $4, error = $5,
-                              ended = now()
+                              error_values = $6, ended = now()
              WHERE id = $1 AND state = 'running'
             """,
             export_id,
             state,
             rows,
             file,
-            error,
+            error.template if error else None,
+            audit.plain(error.values) if error else {},
         )
+
+
+def unforeseen(error: Exception) -> Refused:
+    """What readers are told of a failure that only the log explains."""
+    return Refused("The file could not be written ({error}).", error=type(error).__name__)
 
 
 # -- Files -------------------------------------------------------------------------------------------------

@@ -43,7 +43,8 @@ class Schedule:
     at: datetime.time
     next_due: datetime.datetime
     last_sent: datetime.datetime | None
-    last_error: str
+    last_error: str  # a sentence in English, to be said with error_values in the reader's language
+    error_values: Mapping[str, Any]
     owner: int
     active: bool
 
@@ -61,8 +62,8 @@ class Letter:
 Write = Callable[[Schedule, User, datetime.date, datetime.date], Awaitable[Letter]]
 
 SCHEDULE = """
-    SELECT id, report, name, filter, format, recipients, every, at, next_due, last_sent, last_error, owner,
-           active
+    SELECT id, report, name, filter, format, recipients, every, at, next_due, last_sent, last_error,
+           error_values, owner, active
       FROM report_schedule
 """
 
@@ -237,10 +238,12 @@ class Schedules:
         except Exception as e:
             if not isinstance(e, Refused):
                 log.exception("scheduled report %d failed", schedule.id)
+            why = e if isinstance(e, Refused) else exports.unforeseen(e)
             await self.db.execute(
-                "UPDATE report_schedule SET last_error = $2, next_due = $3 WHERE id = $1",
+                "UPDATE report_schedule SET last_error = $2, error_values = $3, next_due = $4 WHERE id = $1",
                 schedule.id,
-                str(e) or type(e).__name__,
+                why.template,
+                audit.plain(why.values),
                 now + AFTER_A_FAILURE,
             )
             return False

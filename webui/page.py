@@ -84,7 +84,7 @@ PLACES = (
             Place("/blocklist", N_("Blocked numbers"), "denied", "run_campaigns"),
         ),
     ),
-    Place("/reports", N_("Reports"), "signal", "run_campaigns"),
+    Place("/reports", N_("Reports"), "signal", "see_tabulations"),
     Place(
         "/queues",
         N_("Administration"),

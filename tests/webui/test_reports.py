@@ -346,6 +346,13 @@ async def test_each_report_comes_as_a_spreadsheet(site, report):
     assert "xl/worksheets/sheet1.xml" in book.namelist()
 
 
+async def test_whoever_may_see_reports_finds_them_in_the_navigation(site):
+    await site.reader(Role.ADMINISTRATOR)
+    for role, may in ((Role.SUPERVISOR, 1), (Role.AUDITOR, 1), (Role.BACK_OFFICE, 1), (Role.AGENT, 0)):
+        page = (await (await site.reader(role)).get("/profile"))[1]
+        assert page.count('<a href="/reports"') == may, role
+
+
 SCHEDULE = {
     "query": "campaign=1&start=2026-01-01",
     "name": "Diário",
@@ -409,3 +416,18 @@ async def test_a_scheduled_report_goes_out_in_its_owners_language(site):
     rows = list(csv.reader(io.StringIO(text), delimiter=";"))
     assert rows[0] == ["Date", "Time", "Customer", "CPF", "Attempts", "Item situation", "Attempt situation"]
     assert {row[0] for row in rows[1:]} == {yesterday.isoformat(), ""}
+
+
+async def test_why_a_scheduled_report_failed_is_said_in_its_readers_language(site):
+    reader = await site.reader(Role.SUPERVISOR, language="pt_BR")
+    await reader.post("/reports/r3/schedule", SCHEDULE)
+    await site.db.execute(
+        "UPDATE report_schedule SET last_error = $1, error_values = $2",
+        "A spreadsheet holds {most} rows; choose CSV or a shorter period.",
+        {"most": 7},
+    )
+    assert "Uma planilha comporta 7 linhas" in (await reader.get("/reports/schedules"))[1]
+    await site.db.execute(
+        "UPDATE report_schedule SET last_error = 'Its owner may not export reports any more.'"
+    )
+    assert "não pode mais exportar" in (await reader.get("/reports/schedules"))[1]

@@ -13,7 +13,7 @@ import pytest_asyncio
 from multidict import MultiDict
 
 from config import Settings
-from crm import audit, calls, campaigns, centre, contacts, layouts, queues, tabulation, users
+from crm import audit, calls, campaigns, centre, contacts, exports, layouts, queues, tabulation, users
 from crm.calls import CallRecord, Direction, Result
 from crm.tabulation import TabulationSaved
 from crm.users import Role
@@ -21,6 +21,7 @@ from tests.fakes.wall import FakeWall
 from tests.waiting import until
 from tests.webui.site import HTML, serving
 from webui.address import Address
+from webui.exports.pages import EXPORTS
 from webui.page import ZONE
 from webui.recordings.listening import SECONDS_BETWEEN, Listenings
 from webui.recordings.wav import NotWav, peaks, read_header
@@ -483,6 +484,31 @@ async def test_an_export_needs_the_right_and_a_known_format(site):
     assert (await back_office.post("/exports", {"query": "", "format": "csv"}))[0] == 403
     assert (await supervisor.post("/exports", {"query": "", "format": "exe"}))[0] == 422
     assert "CSV" not in (await back_office.get("/tabulations"))[1]
+
+
+@pytest.mark.parametrize(
+    "language, why",
+    [
+        ("en", "A spreadsheet holds 5 rows; choose CSV or a shorter period."),
+        ("pt_BR", "Uma planilha comporta 5 linhas; escolha CSV ou um período menor."),
+    ],
+)
+async def test_why_an_export_failed_is_said_in_its_readers_language(site, monkeypatch, language, why):
+    monkeypatch.setattr(exports, "XLSX_ROWS_MAX", 5)
+    reader = await site.reader(Role.SUPERVISOR, language=language)
+    where = (await reader.post("/exports", {"query": "", "format": "xlsx"}))[2]
+    assert why in (await reader.get(where))[1]
+
+
+async def test_an_export_a_stopped_server_left_says_so_in_its_readers_language(site):
+    reader = await site.reader(Role.SUPERVISOR, language="pt_BR")
+    id = await site.db.fetchval(
+        "INSERT INTO export (by_user_id, kind, filter, format, state)"
+        " VALUES ($1, 'tabulations', '{}', 'csv', 'running') RETURNING id",
+        reader.user.id,
+    )
+    await site.app[EXPORTS].clean()
+    assert "O servidor foi parado nesse meio-tempo." in (await reader.get(f"/exports/{id}"))[1]
 
 
 async def test_a_form_without_its_secret_changes_nothing(site):

@@ -14,6 +14,7 @@ from crm.exports import Export, Exports
 from crm.refused import Refused
 from webui.address import Address
 from webui.auth import require
+from webui.i18n import N_
 from webui.page import DB, SETTINGS, ZONE, render, said, words
 from webui.reports.said import TITLES
 from webui.tabulations.asked import asked
@@ -23,6 +24,7 @@ EXPORTS = web.AppKey("exports", Exports)
 SECONDS_SHORT = 2.0  # an export done within this time shows no progress
 SECONDS_BETWEEN_LOOKS = 0.2
 TYPES = {"csv": "text/csv", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
+FAILURES = (N_("The server was stopped meanwhile."),)  # what an export's row says in English
 ONE = "/exports/{id:[0-9]{1,9}}"
 
 routes = web.RouteTableDef()
@@ -62,7 +64,14 @@ async def earlier(request: web.Request) -> web.Response:
 @require("export")
 async def one(request: web.Request) -> web.Response:
     """Its progress, then the file, which a browser fetches by itself right after it was asked for."""
-    return render(request, "exports/one.html", export=await find(request), fresh="fresh" in request.query)
+    export = await find(request)
+    return render(
+        request,
+        "exports/one.html",
+        export=export,
+        error=said(request, Refused(export.error, **export.error_values)) if export.error else "",
+        fresh="fresh" in request.query,
+    )
 
 
 @routes.get(ONE + "/live")

@@ -215,6 +215,7 @@ async def all_schedules(request: web.Request) -> web.Response:
         request,
         "reports/schedules.html",
         schedules=[(each, link_of(each)) for each in own],
+        error=lambda each: refusal(request, Refused(each.last_error, **each.error_values)),
         titles=said.TITLES,
         every={name: f"{_(word)}, {_(said.EVERY_PERIOD[name])}" for name, word in said.EVERY.items()},
         people={user.id: user.name for user in request.app[FLOOR].centre.users.values()},

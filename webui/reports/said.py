@@ -156,6 +156,7 @@ EVERY_PERIOD = {
     "week": N_("of the week before, Monday to Sunday"),
     "month": N_("of the month before"),
 }
+FAILURES = (N_("Its owner may not export reports any more."),)  # what a schedule's row says in English
 DIALER = N_("Dialer")  # of attempts no agent was given
 NOT_ATTEMPTED = N_("Not attempted yet")
 
