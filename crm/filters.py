@@ -16,7 +16,7 @@ from typing import Any
 
 import asyncpg
 
-from crm import audit, custom_fields
+from crm import audit, custom_fields, form
 from crm.calls import ZONE
 from crm.contacts import CONTACT, STATES, Contact, ContactKind
 from crm.contacts import read as read_contact
@@ -24,12 +24,12 @@ from crm.custom_fields import CustomField
 from crm.db import Db
 from crm.e164 import normalise
 from crm.entry import Entry, missing, refuse, refusing
-from crm.form import Kind
+from crm.form import CHECKED, Kind
 from crm.users import User, require
 
 Tree = Mapping[str, Any]
 
-GROUP_ORDER = ("customer", "address", "company", "work", "custom")
+GROUP_ORDER = ("customer", "address", "company", "work", "form", "custom")
 DEPTH_MAX = 8
 CONDITIONS_MAX = 100
 VALUES_MAX = 1000  # of "one of"
@@ -88,7 +88,7 @@ class Field:
     value: str = ""  # of one of its rows
     found_by: tuple[str, str] = ("", "")  # texts with an index by their letters in which `one`, `many` stand
     options: tuple[tuple[str, str], ...] = ()  # (value, word); of a choice
-    label: str = ""  # of a custom field; the others are named by the pages
+    label: str = ""  # of a custom field or an answer; the others are named by the pages
     group: str = "customer"
     as_written: bool = False  # a text that is compared as it is, such as a document
 
@@ -234,6 +234,8 @@ FIELDS: tuple[Field, ...] = (
     ),
 )
 CUSTOM = "custom."
+ANSWER = "answer."
+KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
 KINDS = {
     Kind.TEXT: Sort.TEXT,
     Kind.LONG_TEXT: Sort.TEXT,
@@ -241,30 +243,84 @@ KINDS = {
     Kind.DATE: Sort.DATE,
     Kind.PHONE: Sort.PHONE,
     Kind.CHOICE: Sort.CHOICE,
+    Kind.MOTIVE: Sort.CHOICE,
+    Kind.SEGMENT: Sort.CHOICE,
     Kind.CHECKBOX: Sort.YES_NO,
 }
 SPECIAL = r"'([\\%_])'"  # letters that mean something to LIKE
-DIGITS = r"'^-?[0-9]{1,30}([.][0-9]{1,20})?$'"
-DAY = "'^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$'"
+TICKED = "(" + ", ".join(f"'{word}'" for word in CHECKED) + ")"
 
 
 def of_custom(field: CustomField) -> Field:
     """The key has been checked by the table: it is made of small letters, digits and _ only."""
-    assert re.fullmatch(r"[a-z][a-z0-9_]{0,39}", field.key)
-    text = f"coalesce(contact.custom ->> '{field.key}', '')"
-    key, sort = CUSTOM + field.key, KINDS[field.kind]
+    assert KEY.fullmatch(field.key)
+    sort = KINDS[field.kind]
     options = tuple((option, option) for option in field.options)
+    one = read_as(sort, f"coalesce(contact.custom ->> '{field.key}', '')")
+    return Field(CUSTOM + field.key, sort, one, options=options, label=field.label, group="custom")
+
+
+def of_answer(field: form.Field) -> Field:
+    """What the customer ever answered: any tabulation that was saved."""
+    return Field(
+        ANSWER + field.key,
+        KINDS[field.kind],
+        many=of("tabulation") + " AND tabulation.saved IS NOT NULL",
+        value=answer(field),
+        options=tuple((option, option) for option in field.options),
+        label=field.label,
+        group="form",
+    )
+
+
+def answer(field: form.Field) -> str:
+    """SQL of one field of the form in the row `tabulation`, as it was typed."""
+    assert KEY.fullmatch(field.key)
+    sort, text = KINDS[field.kind], f"coalesce(tabulation.answers ->> '{field.key}', '')"
+    return f"f_phone({text})" if sort is Sort.PHONE else read_as(sort, text)
+
+
+def read_as(sort: Sort, text: str) -> str:
+    """SQL of the value that a text stands for; none, and no error, when it is not written as such a value."""
     match sort:
         case Sort.NUMBER:
-            one = f"CASE WHEN {text} ~ {DIGITS} THEN ({text})::numeric END"
+            return f"f_number({text})"
         case Sort.DATE:
-            # Days of one form sort as texts do; a 31st of February from elsewhere does not stop the query.
-            one = f'(CASE WHEN {text} ~ {DAY} THEN {text} END) COLLATE "C"'
+            return f"f_day({text})"
         case Sort.YES_NO:
-            one = f"({text} = '1')"
+            return f"({text} IN {TICKED})"
         case _:
-            one = text
-    return Field(key, sort, one, options=options, label=field.label, group="custom")
+            return text
+
+
+async def answers(db: Db | asyncpg.Connection) -> list[form.Field]:
+    """The fields of every layout, each key once."""
+    rows = await db.fetch(
+        """
+        SELECT field ->> 'key' AS key, field ->> 'label' AS label, field ->> 'kind' AS kind,
+               field -> 'options' AS options
+          FROM layout, jsonb_array_elements(fields) WITH ORDINALITY AS t (field, position)
+         ORDER BY layout.id, position
+        """
+    )
+    return merged(
+        form.Field(row["key"], row["label"], Kind(row["kind"]), options=tuple(row["options"] or ()))
+        for row in rows
+        if KEY.fullmatch(row["key"])
+    )
+
+
+def merged(fields: Iterable[form.Field]) -> list[form.Field]:
+    """Pure. Fields of one key become one, with the first one's label; a text where they differ in sort."""
+    found: dict[str, form.Field] = {}
+    for field in fields:
+        known = found.setdefault(field.key, field)
+        same = KINDS[known.kind] is KINDS[field.kind]
+        options = tuple(dict.fromkeys((*known.options, *field.options)))
+        found[field.key] = replace(
+            known, kind=known.kind if same else Kind.TEXT, options=options if same else ()
+        )
+    return list(found.values())
 
 
 async def fields(db: Db | asyncpg.Connection) -> dict[str, Field]:
@@ -288,14 +344,15 @@ async def fields(db: Db | asyncpg.Connection) -> dict[str, Field]:
             """
         ),
     }
-    found = known(await custom_fields.ever(db))
+    found = known(await custom_fields.ever(db), await answers(db))
     for key, rows in offered.items():
         found[key] = replace(found[key], options=tuple((row["value"], row["word"]) for row in rows))
     return found
 
 
-def known(custom: Iterable[CustomField] = ()) -> dict[str, Field]:
-    return {field.key: field for field in (*FIELDS, *(of_custom(each) for each in custom))}
+def known(custom: Iterable[CustomField] = (), answers: Iterable[form.Field] = ()) -> dict[str, Field]:
+    more = (*(of_answer(each) for each in answers), *(of_custom(each) for each in custom))
+    return {field.key: field for field in (*FIELDS, *more)}
 
 
 # -- Checking ----------------------------------------------------------------------------------------------
@@ -385,7 +442,7 @@ def in_one_form(field: Field, test: str, text: str) -> tuple[str, str | None]:
     wrong = None
     if not text:
         wrong = "required"
-    elif "\x00" in text:
+    elif not writable(text):
         wrong = "not_allowed_characters"
     elif len(text) > TEXT_MAX:
         wrong = "too_long"
@@ -404,6 +461,11 @@ def in_one_form(field: Field, test: str, text: str) -> tuple[str, str | None]:
     elif field.as_written and field.key in ("document", "postal_code"):
         text = re.sub(r"[.\-/\s]", "", text).upper() or text
     return text, wrong
+
+
+def writable(text: str) -> bool:
+    """Whether the database can hold it: no NUL, and no half of a letter as JSON can spell one."""
+    return "\x00" not in text and not re.search("[\ud800-\udfff]", text)
 
 
 def number(text: str) -> tuple[str, str | None]:
@@ -539,12 +601,8 @@ class Writer:
         if test in ("empty", "filled"):
             return self.has(field, "t.v IS NOT NULL", opposite=test == "empty")
         low, high = days(test, value, self.today)
-        conditions = []
-        cast = "text" if field.key.startswith(CUSTOM) else "date"
-        for sign, day in ((">=", low), ("<=", high)):
-            if day is not None:
-                asked = self.argument(day.isoformat() if cast == "text" else day, cast)
-                conditions.append(f"t.v {sign} {asked}")
+        bounds = ((">=", low), ("<=", high))
+        conditions = [f"t.v {sign} {self.argument(day, 'date')}" for sign, day in bounds if day is not None]
         return self.has(field, f"coalesce({' AND '.join(conditions)}, false)")
 
     def phone(self, field: Field, test: str, value: Any) -> str:

@@ -38,6 +38,7 @@ GROUPS = {
     "address": N_("Address"),
     "company": N_("People of a company"),
     "work": N_("What happened"),
+    "form": N_("Answers of forms"),
     "custom": N_("Custom fields"),
 }
 TESTS = {
