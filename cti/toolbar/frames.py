@@ -56,7 +56,7 @@ class Decoder:
     """
 
     def __init__(self, bytes_max: int = BYTES_MAX) -> None:
-        self._bytes_max = bytes_max
+        self.bytes_max = bytes_max
         self._buffer = bytearray()
 
     def receive(self, data: bytes) -> None:
@@ -72,8 +72,8 @@ class Decoder:
         if len(self._buffer) < LENGTH.size:
             return None
         (size,) = LENGTH.unpack_from(self._buffer)
-        if size > self._bytes_max:
-            raise BadFrame(f"a frame of {size} bytes, at most {self._bytes_max} are accepted")
+        if size > self.bytes_max:
+            raise BadFrame(f"a frame of {size} bytes, at most {self.bytes_max} are accepted")
         end = LENGTH.size + size
         if len(self._buffer) < end:
             return None

@@ -11,7 +11,7 @@ import asyncio
 import functools
 import logging
 import ssl
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONNECTIONS_MAX = 4096
+STRANGERS_OF_HOST_MAX = 256  # connections not logged in yet: an office's agents may all come back at once
+LOGIN_FRAME_BYTES_MAX = 8192
 LOGIN_SECONDS = 10.0
 LOGIN_ATTEMPTS_MAX = 3
 LOGIN_DELAY_SECONDS = 1.0
@@ -66,6 +68,7 @@ class ToolbarServer:
         perform: Perform = commands.perform,
         tls: ssl.SSLContext | None = None,
         connections_max: int = CONNECTIONS_MAX,
+        strangers_of_host_max: int = STRANGERS_OF_HOST_MAX,
         idle_seconds: float = IDLE_SECONDS,
         login_delay_seconds: float = LOGIN_DELAY_SECONDS,
     ) -> None:
@@ -85,6 +88,8 @@ class ToolbarServer:
         self.connections: set[Connection] = set()
         self.dropped_slow = 0
         self._connections_max = connections_max
+        self._strangers_of_host_max = strangers_of_host_max
+        self._strangers: Counter[str] = Counter()  # by host
         self._tls = tls
         self._listener: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,6 +101,7 @@ class ToolbarServer:
             self.settings.bind,
             self.settings.cti_port,
             ssl=self._tls,
+            ssl_handshake_timeout=LOGIN_SECONDS if self._tls else None,
             backlog=1024,
         )
 
@@ -119,17 +125,35 @@ class ToolbarServer:
             await asyncio.gather(*late, return_exceptions=True)
 
     def admit(self, connection: Connection) -> None:
-        if len(self.connections) < self._connections_max:
+        if len(self.connections) >= self._connections_max:
+            why = f"there are {len(self.connections)} connections"
+        elif self._strangers[connection.host] >= self._strangers_of_host_max:
+            why = f"{self._strangers[connection.host]} from its host have not logged in"
+        else:
+            why = ""
+        if not why:
             self.connections.add(connection)
+            self._strangers[connection.host] += 1
+            connection.is_stranger = True
             task = asyncio.get_running_loop().create_task(serve(self, connection))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
+            log.warning("the toolbar at %s was refused: %s", connection.peer, why)
             connection.send(failure(None, "full", "The server has as many connections as it may have."))
             connection.close()
 
+    def known(self, connection: Connection) -> None:
+        """It is no stranger any more: it has logged in, or it is gone."""
+        if connection.is_stranger:
+            connection.is_stranger = False
+            self._strangers[connection.host] -= 1
+            if not self._strangers[connection.host]:
+                del self._strangers[connection.host]
+
     def forget(self, connection: Connection) -> None:
         self.connections.discard(connection)
+        self.known(connection)
         self.wall.unwatch(connection)
 
 
@@ -142,6 +166,7 @@ async def serve(server: ToolbarServer, connection: Connection) -> None:
     except BadFrame as bad:
         connection.send(failure(None, "bad_frame", str(bad)))
     except TimeoutError:
+        log.info("the toolbar at %s was silent too long", connection.peer)
         connection.send(failure(None, "idle", "Nothing was heard from this client for too long."))
     except ConnectionError:
         pass  # the client left
@@ -249,9 +274,10 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: ToolbarServer) -> None:
         self.user: User | None = None
         self.desk: Desk | None = None
-        self.peer = "?"
+        self.host = self.peer = "?"
+        self.is_stranger = False  # counted among those who have not logged in
         self._server = server
-        self._decoder = Decoder(server.settings.frame_bytes_max)
+        self._decoder = Decoder(min(LOGIN_FRAME_BYTES_MAX, server.settings.frame_bytes_max))
         self._arrived = asyncio.Event()
         self._transport: Any = None
         self._open = False
@@ -268,7 +294,8 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._open = True
         peer = transport.get_extra_info("peername")
-        self.peer = f"{peer[0]}:{peer[1]}" if peer else "?"
+        if peer:
+            self.host, self.peer = peer[0], f"{peer[0]}:{peer[1]}"
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self._server.admit(self)
 
@@ -339,6 +366,8 @@ class Connection(asyncio.Protocol):
             "replayed": attachment.replayed,
             "snapshot": snapshot,
         }
+        self._decoder.bytes_max = self._server.settings.frame_bytes_max
+        self._server.known(self)
         self.send(encode(answer) + b"".join(held))
 
     def event(self, message: Message) -> None:

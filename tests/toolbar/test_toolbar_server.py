@@ -257,6 +257,48 @@ async def test_connections_have_a_bound(site):
     assert await site.raw("agent1")
 
 
+async def test_those_of_one_host_who_do_not_log_in_have_a_bound_and_keep_nobody_out_who_does(site, caplog):
+    await site.stop()
+    await site.start(strangers_of_host_max=2)
+    agents = [await site.raw("agent1") for _ in range(3)]  # they count no more once they are known
+    first, _second, third = [await site.raw() for _ in range(3)]
+    assert (await third.read())["error"]["code"] == "full"
+    assert await third.read() is None
+    assert "2 from its host have not logged in" in caplog.text
+    first.close()
+    await until(lambda: len(site.server.connections) == 4)
+    agents.append(await site.raw("agent1"))
+    for agent in agents:
+        agent.close()
+    await until(lambda: len(site.server.connections) == 1)
+    assert site.server._strangers == {"127.0.0.1": 1}
+
+
+async def test_a_stranger_sends_no_long_frames_and_an_agent_may(site):
+    stranger, agent = await site.raw(), await site.raw("agent1")
+    assert (await agent.ask(verb="Ping", ballast="x" * 50_000))["ok"]
+    stranger.send(verb="Login", user="agent1", password="x" * 50_000)
+    assert (await stranger.read())["error"]["code"] == "bad_frame"
+    assert await stranger.read() is None
+
+
+async def test_half_a_frame_is_waited_for_as_long_as_silence_however_slowly_it_comes(site):
+    await site.stop()
+    await site.start(idle_seconds=0.3)
+    peer = await site.raw("agent1")
+    peer.writer.write(struct.pack(">I", 60_000))
+
+    async def dribble():
+        while True:
+            peer.writer.write(b"x")
+            await asyncio.sleep(0.01)
+
+    dribbling = asyncio.create_task(dribble())
+    assert (await peer.read())["error"]["code"] == "idle"
+    dribbling.cancel()
+    await until(lambda: not site.server.connections)
+
+
 async def test_logout_is_answered_and_ends_the_connection(site):
     peer = await site.raw("agent1")
     assert (await peer.ask(verb="Logout"))["ok"]
