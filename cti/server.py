@@ -43,6 +43,7 @@ from dialer.validation import Validation
 log = logging.getLogger("ramal")
 
 PRIORITY = -5  # where we may: a call must not wait for whatever else the machine does
+HTTP_IDLE_SECONDS = 75.0  # also for half a request: without this the headers might take an hour
 
 
 @contextlib.asynccontextmanager
@@ -75,7 +76,9 @@ async def running(settings: Settings) -> AsyncIterator[Floor]:
         if tls:
             await stack.enter_async_context(toolbars(settings, floor, pool, "cti_tls_port", tls))
         app = webui.app.build(settings, pool, floor, phones.transport, history, drives=drives)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=HTTP_IDLE_SECONDS
+        )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         with claiming("http_port", settings.bind, settings.http_port):
