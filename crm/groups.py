@@ -1,21 +1,32 @@
 """Groups of users."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import asyncpg
 
 from crm import audit
 from crm.db import Db
 from crm.entry import Entry, missing, refusing
+from crm.refused import Refused
 from crm.users import User, require
 
-CONSTRAINTS = {"user_group_name_key": "name", "user_account_group_id_fkey": "group"}
+CONSTRAINTS = {"user_group_name_key": "name"}
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     id: int
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """Who and what names a group, each by id and name (EPB-74)."""
+
+    users: tuple[tuple[int, str], ...] = ()
+    routes: tuple[tuple[int, str], ...] = ()
+    campaigns: tuple[tuple[int, str], ...] = ()
+    layouts: tuple[tuple[int, str], ...] = ()
 
 
 async def all(db: Db | asyncpg.Connection) -> list[Group]:
@@ -27,6 +38,33 @@ async def all(db: Db | asyncpg.Connection) -> list[Group]:
 async def by_id(db: Db | asyncpg.Connection, group_id: int) -> Group | None:
     row = await db.fetchrow("SELECT id, name FROM user_group WHERE id = $1", group_id)
     return Group(**row) if row else None
+
+
+async def uses(db: Db | asyncpg.Connection) -> dict[int, Uses]:
+    """What uses each group, by the group's id."""
+    rows = await db.fetch(
+        """
+        SELECT user_group.id,
+               ARRAY(SELECT (id, name) FROM user_account WHERE group_id = user_group.id
+                      ORDER BY f_norm(name)) AS users,
+               ARRAY(SELECT (id, name) FROM route WHERE id IN
+                            (SELECT route_id FROM route_group WHERE group_id = user_group.id)
+                      ORDER BY f_norm(name)) AS routes,
+               ARRAY(SELECT (id, name) FROM campaign WHERE id IN
+                            (SELECT campaign_id FROM campaign_group WHERE group_id = user_group.id)
+                      ORDER BY f_norm(name)) AS campaigns,
+               ARRAY(SELECT (id, label) FROM layout WHERE id IN
+                            (SELECT layout_id FROM layout_permission WHERE group_id = user_group.id)
+                      ORDER BY f_norm(label)) AS layouts
+          FROM user_group
+        """
+    )
+    return {
+        row["id"]: Uses(
+            *(tuple(map(tuple, row[what])) for what in ("users", "routes", "campaigns", "layouts"))
+        )
+        for row in rows
+    }
 
 
 def checked(name: str) -> str:
@@ -64,12 +102,18 @@ async def update(db: Db, by: User | None, group_id: int, *, name: str) -> Group:
 
 
 async def remove(db: Db, by: User | None, group_id: int) -> None:
-    """Refused while users belong to it."""
+    """Refused, with their names, while users belong to it or a route, campaign or layout names it: a route
+    that loses its last group would be open to everybody."""
     require(by, "administer")
     async with db.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM user_group WHERE id = $1 FOR UPDATE", group_id)
         before = await by_id(connection, group_id)
         if before is None:
             raise missing("group")
-        with refusing(CONSTRAINTS):
-            await connection.execute("DELETE FROM user_group WHERE id = $1", group_id)
+        used = (await uses(connection))[group_id]
+        if names := [name for several in astuple(used) for _, name in several]:
+            raise Refused(
+                "{group} is still used by {names}.", code="in_use", group=before.name, names=", ".join(names)
+            )
+        await connection.execute("DELETE FROM user_group WHERE id = $1", group_id)
         await audit.note(connection, by, "group.remove", f"group {before.name}", {"name": before.name}, None)

@@ -15,9 +15,11 @@ from crm import (
     trunks,
     users,
 )
+from crm.layouts import Permission, Scenario
 from crm.refused import Refused
 from crm.routes import Route, number_to_send, permitted
 from crm.users import Role, User
+from tests.crm.campaigning import agents, campaign
 
 PASSWORD = "correct horse battery"
 
@@ -53,13 +55,38 @@ async def test_groups(fresh_db, boss, ana):
     await groups.update(fresh_db, boss, sales.id, name="Televendas")
     await users.update(fresh_db, boss, ana.id, group_id=sales.id)
     assert (await users.by_id(fresh_db, ana.id)).group == "Televendas"
-    assert await errors(groups.remove(fresh_db, boss, sales.id)) == {"group": "in_use"}
+    with pytest.raises(Refused, match="Televendas is still used by Ana\\.") as refused:
+        await groups.remove(fresh_db, boss, sales.id)
+    assert refused.value.code == "in_use"
     await users.update(fresh_db, boss, ana.id, group_id=None)
     await groups.remove(fresh_db, boss, sales.id)
     assert await groups.all(fresh_db) == []
     assert [a for a in await actions(fresh_db) if a.startswith("group")] == [
         "group.create", "group.update", "group.remove",
     ]  # fmt: skip
+
+
+async def test_a_group_says_what_uses_it_and_is_not_taken_from_under_it(fresh_db, boss, ana):
+    sales, idle = [await groups.create(fresh_db, boss, name=name) for name in ("Vendas", "Idle")]
+    await users.update(fresh_db, boss, ana.id, group_id=sales.id)
+    line = await trunks.create(fresh_db, boss, name="Sul", host="sul.example")
+    way = await routes.create(fresh_db, boss, name="Celulares", trunk_id=line.id, groups=[sales.id])
+    called = await campaign(fresh_db, [ana], name="Renovação", groups=[sales.id])
+    served = [{"scenarios": ["manual"], "group_id": sales.id}, {"scenarios": ["dialer"], "group_id": sales.id,
+               "campaign_id": called.id}]  # fmt: skip
+    form = await layouts.create(fresh_db, boss, name="sales", label="Venda", permissions=served)
+    uses = await groups.uses(fresh_db)
+    assert uses[sales.id] == groups.Uses(
+        users=((ana.id, "Ana"),),
+        routes=((way.id, "Celulares"),),
+        campaigns=((called.id, "Renovação"),),
+        layouts=((form.id, "Venda"),),
+    )
+    assert uses[idle.id] == groups.Uses()
+    await users.update(fresh_db, boss, ana.id, group_id=None)
+    with pytest.raises(Refused, match="Celulares, Renovação, Venda"):  # else the route were open to everybody
+        await groups.remove(fresh_db, boss, sales.id)
+    await groups.remove(fresh_db, boss, idle.id)
 
 
 async def test_extensions_keep_digests_and_never_the_password(fresh_db, boss, ana):
@@ -122,8 +149,8 @@ async def test_routes(fresh_db, boss):
     }
     assert await errors(routes.update(fresh_db, boss, local.id, groups=[999])) == {"groups": "not_an_option"}
     assert await routes.by_id(fresh_db, local.id) == local
-    await groups.remove(fresh_db, boss, sales.id)
     await routes.remove(fresh_db, boss, local.id)
+    await groups.remove(fresh_db, boss, sales.id)
     assert await routes.all(fresh_db) == []
 
 
@@ -226,6 +253,57 @@ async def test_a_wrong_layout_names_the_field_of_the_field(fresh_db, boss):
         "fields.3.key": "taken",
         "fields.3.kind": "not_an_option",
     }
+
+
+async def test_a_layout_keeps_the_calls_it_is_permitted_for(fresh_db, boss):
+    care = await groups.create(fresh_db, boss, name="Care")
+    [ana] = await agents(fresh_db, 1)
+    renewal = await campaign(fresh_db, [ana])
+    form = await layouts.create(
+        fresh_db,
+        boss,
+        name="care",
+        label="Care",
+        permissions=[
+            {"scenarios": ["inbound", "manual"], "group_id": str(care.id), "campaign_id": ""},
+            {"scenarios": ["dialer"], "group_id": "", "campaign_id": str(renewal.id)},
+        ],
+    )
+    assert form.permissions == (
+        Permission((Scenario.MANUAL, Scenario.INBOUND), care.id, None),
+        Permission((Scenario.DIALER,), None, renewal.id),
+    )
+    renamed = await layouts.update(fresh_db, boss, form.id, label="Other")
+    assert renamed.permissions == form.permissions
+    assert (await centre.load(fresh_db)).layouts[form.id] == renamed
+    with pytest.raises(Refused):
+        await groups.remove(fresh_db, boss, care.id)
+    without = await layouts.update(fresh_db, boss, form.id, permissions=[])
+    assert without.permissions == ()
+    await groups.remove(fresh_db, boss, care.id)
+
+
+@pytest.mark.parametrize(
+    ("permission", "wrong"),
+    [
+        ({"scenarios": []}, {"permissions.1.scenarios": "required"}),
+        ({"scenarios": ["smoke"]}, {"permissions.1.scenarios": "required"}),
+        ({"scenarios": ["inbound"], "campaign_id": "1"}, {"permissions.1.scenarios": "not_allowed"}),
+        ({"scenarios": ["manual"], "group_id": "x"}, {"permissions.1.group_id": "not_an_option"}),
+        ({"scenarios": ["manual"], "group_id": "99"}, {"permissions": "not_an_option"}),
+        ({"scenarios": ["manual"], "campaign_id": "99"}, {"permissions": "not_an_option"}),
+    ],
+)
+async def test_a_permission_that_serves_nothing_is_refused(fresh_db, boss, permission, wrong):
+    making = layouts.create(fresh_db, boss, name="x", label="X", permissions=[permission])
+    assert await errors(making) == wrong
+    assert await layouts.all(fresh_db) == []
+
+
+async def test_two_permissions_for_the_same_are_one_too_many(fresh_db, boss):
+    twice = [Permission((Scenario.MANUAL,)), Permission((Scenario.INBOUND,))]
+    making = layouts.create(fresh_db, boss, name="x", label="X", permissions=twice)
+    assert await errors(making) == {"permissions.2.group_id": "taken"}
 
 
 @pytest.mark.parametrize("role", [Role.SUPERVISOR, Role.AGENT, Role.BACK_OFFICE, Role.AUDITOR])

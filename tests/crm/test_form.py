@@ -6,7 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm.form import CATEGORY, CHOICES, MESSAGES, Category, CategoryType, Field, Kind, Layout, check
+from crm.form import (
+    CATEGORY,
+    CHOICES,
+    MESSAGES,
+    Category,
+    CategoryType,
+    Field,
+    Kind,
+    Layout,
+    Permission,
+    Scenario,
+    check,
+    serving,
+)
 
 TYPES = (CategoryType(1, "Venda", (Category(7, "Fechada", True), Category(8, "Perdida", False))),)
 
@@ -130,3 +143,78 @@ def test_a_form_filled_as_it_asks_is_accepted(layout):
         for f in layout.fields
     }
     assert check(layout, answers).keys() == {key for key, can in can_be_filled.items() if not can}
+
+
+# -- which calls a layout serves (EPB-69) --------------------------------------------------------------------
+
+SALES, CARE = 1, 2  # groups
+RENEWAL, WELCOME = 11, 12  # campaigns
+EVERY = tuple(Scenario)
+
+
+def permitted(id, *permissions, label=""):
+    return Layout(id, f"l{id}", label or f"L{id}", (), TYPES, permissions)
+
+
+def ids(layouts, scenario="inbound", group=SALES, campaign=None, named=None, lent=False):
+    return [each.id for each in serving(layouts, Scenario(scenario), group, campaign, named, lent)]
+
+
+@given(
+    st.sampled_from(Scenario),
+    st.sampled_from([None, SALES]),
+    st.sampled_from([None, RENEWAL]),
+    st.sampled_from([None, 1, 2, 9]),
+    st.booleans(),
+)
+def test_without_permissions_only_the_named_layout_serves(scenario, group, campaign, named, lent):
+    found = ids([permitted(1), permitted(2)], scenario, group, campaign, named, lent)
+    assert found == ([named] if named in (1, 2) else [])
+
+
+@pytest.mark.parametrize(
+    ("permission", "scenario", "group", "campaign", "serves"),
+    [
+        (Permission(EVERY), "inbound", None, None, True),
+        (Permission((Scenario.MANUAL,)), "inbound", SALES, None, False),
+        (Permission((Scenario.MANUAL, Scenario.DIALER)), "dialer", SALES, RENEWAL, True),
+        (Permission(EVERY, group_id=SALES), "manual", SALES, None, True),
+        (Permission(EVERY, group_id=SALES), "manual", CARE, None, False),
+        (Permission(EVERY, group_id=SALES), "manual", None, None, False),
+        (Permission(EVERY, campaign_id=RENEWAL), "dialer", CARE, RENEWAL, True),
+        (Permission(EVERY, campaign_id=RENEWAL), "dialer", CARE, WELCOME, False),
+        (Permission(EVERY, campaign_id=RENEWAL), "manual", CARE, None, False),
+        (Permission(EVERY, SALES, RENEWAL), "dialer", SALES, RENEWAL, True),
+        (Permission(EVERY, SALES, RENEWAL), "dialer", CARE, RENEWAL, False),
+    ],
+)
+def test_a_permission_says_group_campaign_and_scenarios(permission, scenario, group, campaign, serves):
+    assert ids([permitted(1, permission)], scenario, group, campaign) == ([1] if serves else [])
+
+
+ALL = permitted(1, Permission(EVERY))
+GROUP = permitted(2, Permission(EVERY, group_id=SALES))
+CAMPAIGN = permitted(3, Permission(EVERY, campaign_id=RENEWAL))
+BOTH = permitted(4, Permission(EVERY, SALES, RENEWAL))
+NAMED = permitted(5, label="Z")
+
+
+def test_the_closest_opens_and_the_campaigns_own_comes_before_all_but_group_and_campaign():
+    assert ids([ALL, GROUP, CAMPAIGN, BOTH, NAMED], "dialer", SALES, RENEWAL, named=5) == [4, 5, 3, 2, 1]
+
+
+def test_the_queues_own_comes_before_what_the_agents_group_may_use():
+    assert ids([ALL, GROUP, NAMED], "inbound", SALES, named=5) == [5, 2, 1]
+
+
+def test_a_form_only_lent_to_a_manual_call_comes_after_that_of_the_agents_group():
+    assert ids([ALL, GROUP, NAMED], "manual", SALES, named=5, lent=True) == [2, 5, 1]
+
+
+def test_equally_close_ones_come_by_their_label():
+    layouts = [permitted(n, Permission(EVERY), label=label) for n, label in ((1, "b"), (2, "A"), (3, "c"))]
+    assert ids(layouts) == [2, 1, 3]
+
+
+def test_a_named_layout_with_a_permission_is_there_once():
+    assert ids([permitted(1, Permission(EVERY), Permission(EVERY, SALES))], named=1) == [1]
