@@ -19,16 +19,21 @@ SECONDS_MAX = 600  # for one statement over millions of people
 ASKED_AT_ONCE = 8  # people whose validation is under way: one that hangs holds up the others little
 ASKED_A_STEP = 200  # people who are read at once to be asked about
 PEOPLE_A_STEP = 50_000  # between two looks at how far it is, where the database does all by itself
+REFUSALS_KEPT = 10_000  # of one list
 ADD, REBUILD = "add", "rebuild"
 
 
 class Verdict(Protocol):
-    """What a validation said; `failed` when it gave no answer."""
+    """What a validation said; `failed` when it gave no answer, `fault` what is wrong with it in our words."""
 
     @property
     def allowed(self) -> bool: ...
     @property
     def failed(self) -> bool: ...
+    @property
+    def why(self) -> str: ...
+    @property
+    def fault(self) -> Refused | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,17 @@ class Load:
     rejected: int
     failed: int
     import_id: int | None
+    refusals: int  # people whose validation's words are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Somebody whom the validation of a list said no to, or gave no answer about (`failed`)."""
+
+    contact_id: int
+    contact: str
+    failed: bool
+    why: str | Refused  # the validation's own words, or ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +209,10 @@ async def generate(
     async with db.acquire() as connection:
         try:
             counted = await gather(connection, campaign, kind, note)
+            refusals: list[tuple[int, Verdict]] = []
             if campaign.validates and campaign.validate_list and ask is not None:
-                counted |= await ask_each(connection, campaign, ask, counted, note)
-            return await record(connection, by, campaign, kind, now, counted, note)
+                counted |= await ask_each(connection, campaign, ask, counted, note, refusals)
+            return await record(connection, by, campaign, kind, now, counted, note, refusals)
         finally:
             if not connection.is_closed():
                 await connection.execute("DROP TABLE IF EXISTS pg_temp.candidate")
@@ -258,9 +275,17 @@ async def gather(connection: asyncpg.Connection, campaign: Campaign, kind: str, 
 
 
 async def ask_each(
-    connection: asyncpg.Connection, campaign: Campaign, ask: Ask, counted: dict[str, int], note: Note
+    connection: asyncpg.Connection,
+    campaign: Campaign,
+    ask: Ask,
+    counted: dict[str, int],
+    note: Note,
+    refusals: list[tuple[int, Verdict]],
 ) -> dict[str, int]:
-    """Whom the validation refuses leaves; where it gives no answer the campaign says what follows."""
+    """Whom the validation refuses leaves; where it gives no answer the campaign says what follows.
+
+    `refusals` gets both, by the ids of the customers.
+    """
     refused = failed = done = last = 0
     people = await connection.fetchval("SELECT count(*) FROM candidate")
     places = asyncio.Semaphore(ASKED_AT_ONCE)
@@ -293,6 +318,9 @@ async def ask_each(
             if not (campaign.validation_on_failure == "allow" if each.failed else each.allowed)
         ]
         refused += len(out)
+        heard = [(row["id"], each) for row, each in zip(rows, said, strict=True)]
+        no = [(id, each) for id, each in heard if each.failed or not each.allowed]
+        refusals += no[: REFUSALS_KEPT - len(refusals)]
         await connection.execute("DELETE FROM candidate WHERE contact_id = ANY($1::bigint[])", out)
     return {"rejected": counted["rejected"] + refused, "failed": failed}
 
@@ -305,6 +333,7 @@ async def record(
     now: datetime.datetime,
     counted: dict[str, int],
     note: Note,
+    refusals: Sequence[tuple[int, Verdict]],
 ) -> Load:
     async with connection.transaction():
         await connection.execute("SELECT FROM campaign WHERE id = $1 FOR NO KEY UPDATE", campaign.id)
@@ -345,6 +374,7 @@ async def record(
             )
             added += int(answer.split()[-1])
         await connection.execute("UPDATE campaign_load SET added = $2 WHERE id = $1", load_id, added)
+        await keep_refusals(connection, load_id, refusals)
         load = await by_id(connection, load_id)
         await audit.note(
             connection,
@@ -376,6 +406,26 @@ async def steps(connection: asyncpg.Connection, failed: int, note: Note) -> Asyn
             return
         yield row["first"], row["last"]
         done, last = done + row["n"], row["last"]
+
+
+async def keep_refusals(
+    connection: asyncpg.Connection, load_id: int, refusals: Sequence[tuple[int, Verdict]]
+) -> None:
+    await connection.execute(
+        """
+        INSERT INTO campaign_load_refusal (load_id, contact_id, failed, why, facts)
+        SELECT $1, said.contact_id, said.failed, said.why, said.facts
+          FROM unnest($2::bigint[], $3::boolean[], $4::text[], $5::jsonb[])
+               AS said (contact_id, failed, why, facts)
+          JOIN contact ON contact.id = said.contact_id
+        """,
+        load_id,
+        [contact_id for contact_id, _ in refusals],
+        [said.failed for _, said in refusals],
+        [said.fault.template if said.fault else said.why.replace("\x00", "") for _, said in refusals],
+        [said.fault.values if said.fault else None for _, said in refusals],
+        timeout=SECONDS_MAX,
+    )
 
 
 async def archive(
@@ -466,11 +516,34 @@ async def link(db: Db, by: User, campaign_id: int, contact_id: int) -> bool:
     return added == 1
 
 
+async def refusals(db: Db, load_id: int, limit: int = 50, offset: int = 0) -> list[Refusal]:
+    """Whom the validation refused, or gave no answer about, when this list was recorded; these first.
+
+    Of the first 10,000 of each list; whoever is no longer a customer is not among them.
+    """
+    rows = await db.fetch(
+        """
+        SELECT refusal.contact_id, contact.name AS contact, refusal.failed, refusal.why, refusal.facts
+          FROM campaign_load_refusal AS refusal JOIN contact ON contact.id = refusal.contact_id
+         WHERE refusal.load_id = $1
+         ORDER BY refusal.failed DESC, refusal.contact_id LIMIT $2 OFFSET $3
+        """,
+        load_id,
+        limit,
+        offset,
+    )
+    return [
+        Refusal(contact_id, contact, failed, why if facts is None else Refused(why, **facts))
+        for contact_id, contact, failed, why, facts in rows
+    ]
+
+
 LOAD = """
     SELECT campaign_load.id, campaign_load.campaign_id, campaign_load.generation, campaign_load.at,
            campaign_load.by_user_id, coalesce(user_account.name, '') AS by, campaign_load.kind,
            campaign_load.added, campaign_load.duplicates, campaign_load.blocked, campaign_load.rejected,
-           campaign_load.failed, campaign_load.import_id
+           campaign_load.failed, campaign_load.import_id,
+           (SELECT count(*) FROM campaign_load_refusal WHERE load_id = campaign_load.id) AS refusals
       FROM campaign_load
       LEFT JOIN user_account ON user_account.id = campaign_load.by_user_id
 """

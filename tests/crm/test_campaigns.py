@@ -288,6 +288,8 @@ async def test_a_list_is_recorded_only_while_the_campaign_is_in_use(fresh_db, le
 class Said:
     allowed: bool
     failed: bool = False
+    why: str = ""
+    fault: Refused | None = None
 
 
 @pytest.mark.parametrize(("on_failure", "added"), [("skip", 1), ("allow", 2)])
@@ -302,15 +304,26 @@ async def test_the_validation_of_a_list_is_asked_of_each_person(fresh_db, lead, 
 
     async def ask(campaign, person):
         asked.append(person.internal_code)
-        return {ids[0]: Said(True), ids[1]: Said(False), ids[2]: Said(False, failed=True)}[
-            int(person.internal_code)
-        ]
+        return {
+            ids[0]: Said(True),
+            ids[1]: Said(False, why="owes\x00 nothing"),
+            ids[2]: Said(
+                False, failed=True, fault=Refused("no answer within {seconds} seconds", seconds="3")
+            ),
+        }[int(person.internal_code)]
 
     with pytest.raises(Refused):
         await items.generate(fresh_db, lead, made.id, "add", NOON)
     load = await items.generate(fresh_db, lead, made.id, "add", NOON, ask)
     assert asked == [str(each) for each in ids]
-    assert (load.added, load.rejected, load.failed) == (added, 3 - added, 1)
+    assert (load.added, load.rejected, load.failed, load.refusals) == (added, 3 - added, 1, 2)
+    kept = await lists.refusals(fresh_db, load.id)
+    assert [(each.contact_id, each.contact, each.failed, str(each.why)) for each in kept] == [
+        (ids[2], "Person 3", True, "no answer within 3 seconds"),
+        (ids[1], "Person 2", False, "owes nothing"),
+    ]
+    await fresh_db.execute("DELETE FROM contact WHERE id = $1", ids[2])
+    assert [each.contact_id for each in await lists.refusals(fresh_db, load.id)] == [ids[1]]
 
 
 async def test_a_validation_that_hangs_for_one_person_holds_up_no_other(fresh_db, lead, team):

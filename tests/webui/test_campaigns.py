@@ -562,6 +562,34 @@ async def test_a_validation_that_breaks_is_shown_with_whom_it_left_out(site):
     assert f'<a href="/contacts/{known[1]}">Person 2</a>: the address answered 500' in page
 
 
+async def test_whom_a_validation_left_out_and_why_is_known_after_a_restart(site):
+    async def answer(request):
+        asked = await request.json()
+        if asked["internal_code"] == str(known[1]):
+            raise web.HTTPInternalServerError
+        return web.json_response({"allowed": asked["internal_code"] != str(known[2]), "reason": "has paid"})
+
+    made, runner = await validated(site, answer)
+    known = await people(site.db, 3)
+    try:
+        await site.boss.post(f"/campaigns/{made.id}/list", {"kind": "add"})
+    finally:
+        await runner.cleanup()
+    site.app[recording.RECORDINGS].clear()  # as after a restart
+    page = (await site.boss.get(f"/campaigns/{made.id}/list"))[1]
+    path = re.search(rf'"(/campaigns/{made.id}/list/[0-9]+)">Who, and why', page)[1]
+    page = (await site.boss.get(path))[1]
+    row = r'href="/contacts/{}">Person {}</a>.*?{}.*?"In its own words">{}<'
+    assert re.search(row.format(known[1], 2, "gave no answer", "the address answered 500"), page, re.S)
+    assert re.search(row.format(known[2], 3, "said no", "has paid"), page, re.S)
+    assert "Person 1" not in page
+    brazilian = await site.reader(Role.SUPERVISOR, "pt_BR")
+    assert "o endereço respondeu 500" in (await brazilian.get(path))[1]
+    other = await campaign(site.db, site.team, name="Other")
+    assert (await site.boss.get(path.replace(f"/{made.id}/", f"/{other.id}/")))[0] == 404
+    assert (await site.boss.get(f"/campaigns/{made.id}/list/999999"))[0] == 404
+
+
 async def test_a_draft_has_no_list_to_record(site):
     await begun(site)
     assert "once the campaign is active" in (await site.boss.get("/campaigns/1/list"))[1]

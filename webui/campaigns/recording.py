@@ -21,7 +21,7 @@ from crm.lists import Load, Progress
 from crm.refused import Refused
 from crm.users import User
 from dialer import validation
-from webui.address import Address
+from webui.address import Address, last_page
 from webui.auth import require
 from webui.campaigns import said
 from webui.campaigns.find import find
@@ -94,6 +94,37 @@ async def record(request: web.Request) -> web.Response:
     if current.refused is not None:
         return await draw(request, campaign, refusal(request, current.refused), kind=kind)
     raise web.HTTPSeeOther(f"/campaigns/{campaign.id}/list?recorded=1#history")
+
+
+@routes.get("/campaigns/{id:[0-9]{1,9}}/list/{load:[0-9]{1,9}}")
+@require("run_campaigns")
+async def refused_people(request: web.Request) -> web.Response:
+    """Whom the validation refused when this list was recorded, or gave no answer about, and why."""
+    db, campaign = request.app[DB], await find(request)
+    try:
+        load = await lists.by_id(db, int(request.match_info["load"]))
+    except Refused as refused:
+        raise web.HTTPNotFound(text="no such list\n") from refused
+    if load.campaign_id != campaign.id:
+        raise web.HTTPNotFound(text="no such list of this campaign\n")
+    address = Address(f"/campaigns/{campaign.id}/list/{load.id}", request.query)
+    last = last_page(load.refusals, PER_PAGE)
+    page = min(address.page, last)
+    rows = await lists.refusals(db, load.id, PER_PAGE, (page - 1) * PER_PAGE)
+    return render(
+        request,
+        "campaigns/refusals.html",
+        campaign=campaign,
+        load=load,
+        address=address,
+        rows=[
+            (each, refusal(request, each.why) if isinstance(each.why, Refused) else each.why) for each in rows
+        ],
+        page=page,
+        last=last,
+        kinds=dict(said.choices(request, said.KINDS)),
+        states=said.states(request),
+    )
 
 
 @routes.post("/campaigns/{id:[0-9]{1,9}}/list/cancel")
