@@ -392,6 +392,7 @@ async def end(
     talk_seconds: float = 0,
     call_id: str | None = None,
     dialed: bool = True,
+    counts: bool = True,
     trunk_id: int | None = None,
     detection: str = "",
     detection_ms: int | None = None,
@@ -399,7 +400,8 @@ async def end(
     """How the call ended. `next` (of `dialer.retry`) says where its item stands now, in whoever's hands.
 
     Of somebody who answered, `next` is None: the agent says it with `items.finish`. A number the call never
-    went out to (`dialed` false) is not counted as called. Of `answered` the earliest said is kept.
+    went out to (`dialed` false) is not counted as called, and a try that is none (`counts` false) not among
+    the item's. Of `answered` the earliest said is kept.
     """
     async with db.acquire() as connection, connection.transaction():
         ended = await connection.fetchrow(
@@ -428,17 +430,20 @@ async def end(
         )
         row = await connection.fetchrow(
             """
-            UPDATE list_item SET last_situation = $3
+            UPDATE list_item
+               SET last_situation = $3, attempts = CASE WHEN $4 THEN attempts ELSE attempts - 1 END
              WHERE id = $1 AND attempts = $2 RETURNING id
             """,
             attempt.item_id,
             attempt.attempt_number,
             situation,
+            counts,
         )
         if row is not None and next is not None:  # else it was archived, or tried again meanwhile
             item = await items.locked(connection, attempt.item_id)
             if item.state in (State.TRYING, State.TRYING_CALLBACK):
-                await items.stand(connection, item, attempt.user_id, next, now, number=attempt.number)
+                by = attempt.user_id or DIALER.id
+                await items.stand(connection, item, by, next, now, number=attempt.number)
     return read(ended)
 
 

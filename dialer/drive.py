@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from crm import dialing_figures, hopper
 from crm.calls import ZONE
 from crm.campaigns import Campaign, is_open
-from crm.db import Db
+from crm.db import AWAY, Db
 from crm.dialing import Dialing
+from crm.dialing_figures import Day, History
 from crm.hopper import Entry
 from crm.item_states import Situation
 from crm.routes import Route
@@ -88,6 +89,7 @@ class Drive:
         self._mix = hopper.Mix()
         self._renewed = 0.0
         self.calls: dict[int, DialedCall] = {}
+        self.in_hand: set[int] = set()  # items of calls that no agent has and whose end is not written yet
         self.counts: dict[str, int] = dict.fromkeys(
             ("dialed", "answered", "connected", "abandoned", "machines"), 0
         )
@@ -128,10 +130,17 @@ class Drive:
         return made
 
     async def remember(self) -> None:
-        """What went before: how people answer and agents talk here, and what is left of the limit. For a
-        drive that has just been made, or whose limit is counted anew."""
+        """For a drive that has just been made, or whose limit is counted anew."""
+        self._recall(*await self._before(self.campaign))
+
+    async def _before(self, campaign: Campaign) -> tuple[History, Day]:
+        """What went before: how people answer and agents talk here, and what is left of the limit."""
         now = self.gate.now()
-        past = await dialing_figures.history(self.db, self.campaign, HISTORY_DAYS, now)
+        past = await dialing_figures.history(self.db, campaign, HISTORY_DAYS, now)
+        return past, await dialing_figures.window(self.db, campaign, now)
+
+    def _recall(self, past: History, so_far: Day) -> None:
+        """At once: no decision is made by a pacing that does not know what is left of the limit."""
         if past.dialed >= HISTORY_LEAST and past.talk_seconds and past.ring_seconds:
             self._prior = {
                 "p": past.answer_rate,
@@ -139,24 +148,27 @@ class Drive:
                 "talk": mean(past.talk_seconds),
             } | ({"wrap": mean(past.wrap_seconds)} if past.wrap_seconds else {})
         self.pacing = self._new_pacing()
-        so_far = await dialing_figures.window(self.db, self.campaign, now)
         self.pacing.tally.add(self.floor.now(), so_far.live, so_far.abandoned + so_far.hung_up)
-        self._day = now.astimezone(ZONE).date()
+        self._day = self.gate.now().astimezone(ZONE).date()
 
     async def change(self, campaign: Campaign) -> None:
-        """The campaign as it is now. Limits and modes hold from the next decision on."""
-        self._guide = await self.one.guide(campaign)
-        before, self.campaign = self.campaign.dialing, campaign
-        if campaign.dialing == before:
-            return
-        self._set(campaign.dialing)
-        dialing, pacing = self.dialing, self.pacing
-        if (dialing.window, dialing.ring_seconds, dialing.machine) != (
+        """The campaign as it is now. Limits and modes hold from the next decision on; as long as the database
+        is away, all is as it was."""
+        dialing, before = campaign.dialing, self.campaign.dialing
+        anew = (dialing.window, dialing.ring_seconds, dialing.machine) != (
             before.window,
             before.ring_seconds,
             before.machine,
-        ):
-            await self.remember()
+        )
+        guide = await self.one.guide(campaign)
+        known = await self._before(campaign) if anew else None
+        self._guide, self.campaign = guide, campaign
+        if dialing == before:
+            return
+        self._set(dialing)
+        pacing = self.pacing
+        if known:
+            self._recall(*known)
         else:
             pacing.limit = dialing.abandon_limit_percent / 100
             pacing.patience = dialing.abandon_after_seconds
@@ -190,31 +202,38 @@ class Drive:
                 lease_seconds=self.one.lease_seconds,
             )  # fmt: skip
             self._add(filled)
-        if self.floor.now() - self._renewed > self.one.lease_seconds / 3:
-            self._renewed = self.floor.now()
-            await self.renew()
         self.away, self.held_up = False, ""
         self.wake()
 
     def _add(self, filled: list[Entry]) -> None:
-        """Somebody who was taken back, and is taken ahead again now, is ahead once."""
-        called = {call.item_id for call in self.calls.values() if call.work is None}
-        fresh = {entry.item.id: entry for entry in filled if entry.item.id not in called}
+        """Somebody who was taken back, and is taken ahead again now, is ahead once; who is in a call, or
+        whose call is not written yet, is not."""
+        fresh = {entry.item.id: entry for entry in filled if entry.item.id not in self.in_hand}
         self.hopper = deque([entry for entry in self.hopper if entry.item.id not in fresh])
         self.hopper.extend(fresh.values())
 
-    async def renew(self) -> None:
-        """People ahead and calls nobody talks in stay the dialer's; whom a supervisor took back is none."""
-        held = [entry.item.id for entry in self.hopper]
-        held += [call.item_id for call in self.calls.values() if call.work is None]
-        ours = await hopper.renew(self.db, held, self.gate.now(), self.one.lease_seconds)
-        self.hopper = deque(entry for entry in self.hopper if entry.item.id in ours)
+    async def keep(self) -> None:
+        """People ahead, and in calls that no agent has, stay the dialer's, also when the database was away
+        for longer than a lease; whom a supervisor took back is not ahead any more."""
+        if self.floor.now() - self._renewed <= self.one.lease_seconds / 3:
+            return
+        held = {entry.item.id for entry in self.hopper} | self.in_hand
+        ours = await hopper.renew(self.db, held, self.gate.now(), self.one.lease_seconds) if held else set()
+        self._renewed = self.floor.now()
+        gone = held - ours
+        self.hopper = deque(entry for entry in self.hopper if entry.item.id not in gone)
 
     async def give_back(self) -> None:
+        """Nobody of them is dialed meanwhile; with the database away they stay ahead, and are given back
+        when it is there."""
         entries = list(self.hopper)
         self.hopper.clear()
         if entries:
-            await hopper.give_back(self.db, [entry.item.id for entry in entries])
+            try:
+                await hopper.give_back(self.db, [entry.item.id for entry in entries])
+            except AWAY:
+                self.hopper.extend(entries)
+                raise
 
     async def work_of(self, entry: Entry) -> Work:
         assert self._guide is not None  # read before anybody is taken ahead
@@ -347,10 +366,14 @@ class Drive:
         call = Call("outbound", number, number, now, origin="dialer")
         call.purpose, call.contact_id, call.priority = dialed, entry.contact.id, PRIORITY
         self.calls[dialed.serial], self._live_calls[dialed.serial] = dialed, call
+        self.in_hand.add(dialed.item_id)
         self.picture.ring[dialed.serial] = now
         self.picture.dials += 1
         self.pacing.on_event(now, pacing.EV_DIAL, dialed.serial, 0)
-        self.floor.spawn(story.run(dialed.run(call), self.floor, call))
+        self.floor.spawn(self._tell(dialed, call))
+
+    async def _tell(self, dialed: DialedCall, call: Call) -> None:
+        await story.run(dialed.run(call), self.floor, call)
 
     def caller_id(self, number: str) -> str:
         """Of the campaign's pool; empty for the route's."""

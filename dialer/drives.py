@@ -51,6 +51,7 @@ class Drives:
         self.floor.parts["dialing_choices"] = self.choices_of
         self.floor.serving = self.serving
         self.floor.watch(self._changed)
+        self.one.keepers.append(self.keep)
 
     # -- who works where --
 
@@ -202,9 +203,14 @@ class Drives:
                 if not drive.stopped:
                     drive.stop()
                     self._told_of(drive.campaign)
-                    await drive.give_back()
-                if not drive.calls:
+                await drive.give_back()
+                if not drive.calls and not drive.in_hand:
                     del self.drives[campaign_id]
+
+    async def keep(self) -> None:
+        """What the dialer holds stays its own; asked before ended leases go back."""
+        for drive in list(self.drives.values()):
+            await drive.keep()
 
     async def refresh(self) -> None:
         if not self.drives:
