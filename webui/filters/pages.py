@@ -7,12 +7,11 @@ from aiohttp import web
 
 from crm import filters
 from crm.entry import MESSAGES
-from crm.filters import AREA_CODES_OF, GROUP_ORDER, SEVERAL, TESTS, TWO, WITHOUT_VALUE, SavedFilter
+from crm.filters import GROUP_ORDER, SavedFilter
 from crm.refused import Refused
 from webui.auth import require
-from webui.filters.rows import Row, act, complete, mark, of_form, of_tree, to_tree
-from webui.filters.words import GROUPS, JOINED, field_word, option_words, said
-from webui.filters.words import TESTS as TEST_WORDS
+from webui.filters.rows import Row, act, complete, conditions, mark, mark_complete, of_form, of_tree, to_tree
+from webui.filters.words import drawn, said
 from webui.page import DB, render, words
 from webui.sent import errors
 
@@ -74,10 +73,11 @@ async def remove(request: web.Request) -> web.Response:
 async def change(request: web.Request, saved: SavedFilter | None) -> web.Response:
     """Save, or draw the form again with one row more or less."""
     db, sent = request.app[DB], await request.post()
-    root = of_form(sent, await filters.fields(db))
+    known = await filters.fields(db)
+    root = of_form(sent, known)
     name, do = str(sent.get("name", "")), str(sent.get("do", "save"))
     if do != "save":
-        added = act(root, do)
+        added = act(root, do, known)
         return await builder(request, saved, name, root, added=added)
     try:
         if saved is None:
@@ -108,33 +108,18 @@ async def builder(
         count, people = await asyncio.gather(filters.count(db, tree), filters.sample(db, tree))
     except Refused as refused:
         if not wrong:
-            numbered = {row.n: row for row in root.everything()}
-            if asked is not None:
-                mark(asked, tree_errors(request, refused))
-                for row in asked.everything():
-                    numbered[row.n].wrong = row.wrong
+            mark_complete(root, asked, tree_errors(request, refused))
     return render(
         request,
         "filters/builder.html",
         status=422 if wrong else 200,
         filter=saved,
         name=name,
-        root=root,
+        tree=drawn(
+            root, known, GROUP_ORDER, (_("Customers who meet"), _("or who meet"), _("and who meet")), _
+        ),
         errors=wrong or {},
-        fields=known,
-        groups=[
-            (_(GROUPS[group]), [(f.key, field_word(f, _)) for f in known.values() if f.group == group])
-            for group in GROUP_ORDER
-        ],
-        options={key: option_words(field, _) for key, field in known.items()},
-        tests={sort: [(test, _(TEST_WORDS[test])) for test in tests] for sort, tests in TESTS.items()},
-        joins=[(join, _(word)) for join, word in JOINED.items()],
-        states=[(state, state) for state in sorted(AREA_CODES_OF)],
-        several=SEVERAL,
-        two=TWO,
-        without=WITHOUT_VALUE,
-        incomplete=sum(1 for row in root.everything() if not row.group)
-        - (sum(1 for row in asked.everything() if not row.group) if asked else 0),
+        incomplete=conditions(root) - conditions(asked),
         sentence=said(tree, known, _),
         count=count,
         people=people,

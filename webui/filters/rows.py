@@ -59,8 +59,8 @@ def of_node(tree: Tree, numbers: Iterator[int]) -> Row:
     return Row(n, False, field=str(tree.get("field")), test=str(tree.get("test")), values=values)
 
 
-def of_form(sent: MultiMapping[Any], fields: Mapping[str, Field]) -> Row:
-    """The rows as sent; what does not hang on the root is passed over."""
+def of_form(sent: MultiMapping[Any], fields: Mapping[str, Field], new: str = NEW) -> Row:
+    """The rows as sent; what does not hang on the root is passed over, an unknown field becomes `new`."""
     found: dict[int, Row] = {}
     root = Row(0, True, join_of(sent, 0))
     found[0] = root
@@ -74,7 +74,7 @@ def of_form(sent: MultiMapping[Any], fields: Mapping[str, Field]) -> Row:
         if f"join.{n}" in sent:
             row = Row(n, True, join_of(sent, n))
         else:
-            row = condition_of(sent, n, fields)
+            row = condition_of(sent, n, fields, new)
         found[n] = row
         above.rows.append(row)
     return root
@@ -89,14 +89,14 @@ def join_of(sent: MultiMapping[Any], n: int) -> str:
     return join if join in ("all", "any", "none", "not_all") else "all"
 
 
-def condition_of(sent: MultiMapping[Any], n: int, fields: Mapping[str, Field]) -> Row:
+def condition_of(sent: MultiMapping[Any], n: int, fields: Mapping[str, Field], new: str) -> Row:
     """Another field than before may not know the test that stands beside it; then its first is taken."""
-    key = str(sent.get(f"field.{n}", NEW))
+    key = str(sent.get(f"field.{n}", new))
     test = str(sent.get(f"test.{n}", ""))
     values = [str(value) for value in sent.getall(f"value.{n}", [])]
     known = fields.get(key)
     if known is None:
-        key, known = NEW, fields[NEW]
+        key, known = new, fields[new]
     if key != str(sent.get(f"was.{n}", key)):
         values = []
     if test not in TESTS[known.sort]:
@@ -107,8 +107,9 @@ def condition_of(sent: MultiMapping[Any], n: int, fields: Mapping[str, Field]) -
     return Row(n, False, field=key, test=test, values=values)
 
 
-def act(root: Row, do: str) -> int | None:
+def act(root: Row, do: str, fields: Mapping[str, Field], new: str = NEW) -> int | None:
     """Carry out a button's wish: "condition:3", "group:3" or "remove:3"; the number of what was added."""
+    test = TESTS[fields[new].sort][0]
     what, _, which = do.partition(":")
     if not re.fullmatch(r"[0-9]{1,5}", which):
         return None
@@ -120,11 +121,11 @@ def act(root: Row, do: str) -> int | None:
             row.rows = [each for each in row.rows if each is not target]
     elif target is not None and target.group and len(rows) < ROWS_MAX:
         if what == "condition":
-            target.rows.append(Row(n, False, test="contains"))
+            target.rows.append(Row(n, False, field=new, test=test))
             return n
         if what == "group":
             join = "any" if target.join == "all" else "all"
-            target.rows.append(Row(n, True, join, rows=[Row(n + 1, False, test="contains")]))
+            target.rows.append(Row(n, True, join, rows=[Row(n + 1, False, field=new, test=test)]))
             return n + 1
     return None
 
@@ -155,6 +156,20 @@ def mark(root: Row, errors: Mapping[str, str]) -> None:
             if step.isdigit() and int(step) < len(row.rows):
                 row = row.rows[int(step)]
         row.wrong = row.wrong or word
+
+
+def mark_complete(root: Row, asked: Row | None, errors: Mapping[str, str]) -> None:
+    """The same where only the complete conditions were asked, `asked` of `root`."""
+    numbered = {row.n: row for row in root.everything()}
+    if asked is not None:
+        mark(asked, errors)
+        for row in asked.everything():
+            numbered[row.n].wrong = row.wrong
+
+
+def conditions(root: Row | None) -> int:
+    """How many there are."""
+    return sum(1 for row in root.everything() if not row.group) if root else 0
 
 
 def complete(row: Row) -> Row | None:

@@ -1,10 +1,15 @@
 """How the fields and tests of a filter are called. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from crm.filters import Field, Tree
+from crm.filters import AREA_CODES_OF, SEVERAL, TESTS, TWO, WITHOUT_VALUE, Field, Sort, Tree
+from webui.filters.rows import Row
 from webui.i18n import N_
+
+Say = Callable[[str], str]
+Words = list[tuple[str, str]]  # (value, word), as a choice offers them
 
 FIELDS = {
     "name": N_("Name"),
@@ -41,7 +46,7 @@ GROUPS = {
     "form": N_("Answers of forms"),
     "custom": N_("Custom fields"),
 }
-TESTS = {
+TEST_WORDS = {
     "contains": N_("contains"),
     "not_contains": N_("does not contain"),
     "is": N_("is"),
@@ -82,15 +87,50 @@ OPTIONS = {
 }
 
 
-def field_word(field: Field, _: Callable[[str], str]) -> str:
+@dataclass(frozen=True)
+class Drawn:
+    """What filters/tree.html draws a tree from."""
+
+    root: Row
+    fields: Mapping[str, Field]
+    groups: list[tuple[str, Words]]
+    options: Mapping[str, Words]
+    tests: Mapping[Sort, Words]
+    joins: Words
+    meeting: tuple[str, str, str]  # "customers who meet", "or who meet", "and who meet"
+    states: Words
+    several: frozenset[str] = SEVERAL
+    two: frozenset[str] = TWO
+    without: frozenset[str] = WITHOUT_VALUE
+
+
+def drawn(
+    root: Row, fields: Mapping[str, Field], groups: Iterable[str], meeting: tuple[str, str, str], _: Say
+) -> Drawn:
+    return Drawn(
+        root,
+        fields,
+        [
+            (_(GROUPS[group]), [(key, field_word(f, _)) for key, f in fields.items() if f.group == group])
+            for group in groups
+        ],
+        {key: option_words(field, _) for key, field in fields.items()},
+        {sort: [(test, _(TEST_WORDS[test])) for test in tests] for sort, tests in TESTS.items()},
+        [(join, _(word)) for join, word in JOINED.items()],
+        meeting,
+        [(state, state) for state in sorted(AREA_CODES_OF)],
+    )
+
+
+def field_word(field: Field, _: Say) -> str:
     return field.label or _(FIELDS[field.key])
 
 
-def option_words(field: Field, _: Callable[[str], str]) -> list[tuple[str, str]]:
+def option_words(field: Field, _: Say) -> Words:
     return [(value, _(OPTIONS.get(value, word)) if value == word else word) for value, word in field.options]
 
 
-def said(tree: Tree, fields: Mapping[str, Field], _: Callable[[str], str], outermost: bool = True) -> str:
+def said(tree: Tree, fields: Mapping[str, Field], _: Say, outermost: bool = True) -> str:
     """A whole tree in one sentence."""
     match tree:
         case {"all": []} | {"any": []}:
@@ -106,13 +146,11 @@ def said(tree: Tree, fields: Mapping[str, Field], _: Callable[[str], str], outer
     return ""
 
 
-def condition_said(
-    key: str, test: str, value: Any, fields: Mapping[str, Field], _: Callable[[str], str]
-) -> str:
+def condition_said(key: str, test: str, value: Any, fields: Mapping[str, Field], _: Say) -> str:
     field = fields.get(key)
     name = field_word(field, _) if field else key
     offered = dict(option_words(field, _)) if field else {}
     values = value if isinstance(value, list) else [value] if value is not None else []
     words = [offered.get(str(each), str(each)) for each in values]
     asked = (_(" and ") if test == "between" else ", ").join(words)
-    return " ".join(part for part in (name, _(TESTS[test]), asked) if part)
+    return " ".join(part for part in (name, _(TEST_WORDS[test]), asked) if part)
