@@ -5,11 +5,13 @@ from typing import Protocol
 from cti.sip import digest
 from cti.sip.core import Core
 from cti.sip.dialog import Dialog, Written
+from cti.sip.flow import Flow
 from cti.sip.headers import BadHeader
 from cti.sip.message import Response
 from cti.sip.transaction import ClientInvite, ClientNonInvite
 
 TRIES_MAX = 3  # a first try, one with credentials, one more when the nonce had gone stale
+DATAGRAM_BYTES_MAX = 1300  # RFC 3261 section 18.1.1: what is longer goes by TCP, the path's MTU being unknown
 
 Credentials = tuple[str, str]  # user, password
 
@@ -21,6 +23,8 @@ class Answer(Protocol):
 class Ask:
     """`answer(status, response, now)` is called with every response to an INVITE, with the final one to
     others; with 408 and no response when none came, with 503 and none when the connection was lost.
+
+    A request too long for a datagram goes by TCP, and as a datagram all the same where nobody takes TCP.
     """
 
     __slots__ = (
@@ -29,7 +33,9 @@ class Ask:
         "_core",
         "_credentials",
         "_extra",
+        "_is_long",
         "_kind",
+        "_may_fall_back",
         "_method",
         "_tries",
         "authorization",
@@ -62,15 +68,24 @@ class Ask:
         self._answer = answer
         self._credentials = credentials
         self._tries = 0
+        self._is_long = False  # for a datagram, so it went by TCP
+        self._may_fall_back = False  # to a datagram: nothing was heard by TCP
         self.authorization = ""
         self.send(now)
 
     def send(self, now: float) -> None:
-        core = self._core
         self._tries += 1
-        self.written = written = self.dialog.request(
-            self._method, self.authorization + self._extra, self._body, self._kind
+        core, dialog, flow = self._core, self.dialog, self.dialog.flow
+        extra = self.authorization + self._extra
+        written = dialog.request(self._method, extra, self._body, self._kind)
+        self._is_long = (
+            flow.transport == "UDP" and len(written.data) > DATAGRAM_BYTES_MAX and core.takes_tcp(flow, now)
         )
+        if self._is_long:
+            by_tcp = flow._replace(transport="TCP")
+            written = dialog.request(self._method, extra, self._body, self._kind, written.number, by_tcp)
+        self._may_fall_back = self._is_long
+        self.written = written
         key = (written.branch, self._method)
         if self._method == "INVITE":
             self.transaction = ClientInvite(
@@ -90,8 +105,14 @@ class Ask:
     def abandon(self, now: float) -> None:
         """Nobody wants the answer any more: do not ask again, and do not wait for it without end."""
         self._credentials = None
+        self._may_fall_back = False
         if isinstance(self.transaction, ClientInvite):
             self.transaction.canceled(now)
+
+    @property
+    def flow(self) -> Flow:
+        """By which the dialog goes on: not the connection that only this long request needed."""
+        return self.dialog.flow if self._is_long else self.transaction.flow
 
     @property
     def may_try_again(self) -> bool:
@@ -102,6 +123,7 @@ class Ask:
         return dialog.request("ACK", self.authorization, body, number=self.written.number)
 
     def _receive(self, response: Response, now: float) -> None:
+        self._may_fall_back = False
         status = response.status
         if status in (401, 407) and self._authorize(response):
             self.send(now)
@@ -109,7 +131,12 @@ class Ask:
             self._answer(status, response, now)
 
     def _fail(self, now: float, status: int) -> None:
-        self._answer(status, None, now)
+        if self._may_fall_back and status == 503:
+            self._core.refuses_tcp(self.dialog.flow, now)
+            self._tries -= 1
+            self.send(now)
+        else:
+            self._answer(status, None, now)
 
     def _ack_refusal(self, response: Response) -> bytes:
         return self.dialog.follow_up("ACK", self.written, response.get("to") or self.dialog.remote)

@@ -29,6 +29,8 @@ METHODS = (
 EXTENSIONS = frozenset(("100rel", "timer"))
 ALLOW = f"Allow: {', '.join(METHODS)}\r\n"
 SUPPORTED = "Supported: timer\r\n"  # 100rel is understood but not asked for: most peers need two packets less
+WITHOUT_TCP_SECONDS = 3600  # how long a peer that refused TCP is not tried again
+WITHOUT_TCP_MAX = 10_000
 SESSION_INTERVAL = 1800  # RFC 4028 section 4
 SESSION_INTERVAL_MIN = 90  # RFC 4028 section 5
 
@@ -50,6 +52,7 @@ class Core:
         "_contacts",
         "_events",
         "_hosts",
+        "_without_tcp",
         "agent_line",
         "clients",
         "host",
@@ -73,6 +76,7 @@ class Core:
         self.servers: dict[Any, ServerTransaction] = {}
         self.clients: dict[tuple[str, str], ClientTransaction] = {}
         self._events: list[Event] = []
+        self._without_tcp: dict[tuple[str, int], float] = {}  # and until when we believe it
         self._hosts = {
             transport: f"{bracketed}:{tls_port if transport in ('TLS', 'WSS') else port}"
             for transport in ("UDP", "TCP", "TLS", "WS", "WSS")
@@ -97,6 +101,15 @@ class Core:
 
     def via(self, flow: Flow, branch: str) -> str:
         return f"Via: SIP/2.0/{flow.transport} {self._hosts[flow.transport]};branch={branch};rport\r\n"
+
+    def takes_tcp(self, flow: Flow, now: float) -> bool:
+        """Whether to try it there; unknown until it was tried."""
+        return self._without_tcp.get((flow.host, flow.port), now) <= now
+
+    def refuses_tcp(self, flow: Flow, now: float) -> None:
+        if len(self._without_tcp) >= WITHOUT_TCP_MAX:
+            self._without_tcp.pop(next(iter(self._without_tcp)))
+        self._without_tcp[flow.host, flow.port] = now + WITHOUT_TCP_SECONDS
 
     def branch(self) -> str:
         return f"z9hG4bK{self.token()}"

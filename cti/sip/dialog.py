@@ -96,11 +96,17 @@ class Dialog:
             self.aim()
 
     def request(
-        self, method: str, extra: str = "", body: str = "", kind: str = "application/sdp", number: int = 0
+        self,
+        method: str,
+        extra: str = "",
+        body: str = "",
+        kind: str = "application/sdp",
+        number: int = 0,
+        flow: Flow | None = None,
     ) -> Written:
         """The next request. An ACK of a 2xx gives the `number` of its INVITE, and takes none of its own."""
         core = self._core
-        flow = self.flow
+        flow = flow or self.flow
         if not number:
             self.local_cseq = number = self.local_cseq + 1
         branch = core.branch()

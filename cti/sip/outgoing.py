@@ -145,7 +145,7 @@ class OutgoingSession(Session):
             dialog.routes = route_set(response)
         except BadMessage:
             dialog.routes = []
-        dialog.learned = self._ask_invite.transaction.flow
+        dialog.learned = self._ask_invite.flow
         dialog.aim()
 
     def _receive_refusal(self, status: int, response: Response | None, now: float) -> None:

@@ -24,7 +24,7 @@ DATAGRAMS_PER_WAKEUP = 64
 RECEIVE_BUFFER_BYTES = 4 << 20
 WRITE_BUFFER_BYTES_MAX = 1 << 20  # of a connection whose peer does not read
 WAITING_MAX = 256  # messages, for a connection that is being opened or a browser that does not read
-CONNECT_SECONDS = 10
+CONNECT_SECONDS = 4  # a firewall that swallows our SYN, its two repetitions included
 HANDSHAKE_SECONDS = 10  # of TLS
 LOOKS = 4  # at each connection within the shortest time it may be silent
 

@@ -153,6 +153,28 @@ async def test_a_call_by_a_connection_that_cannot_be_opened_is_refused():
         assert ana.of(Refused)[0].status == 503
 
 
+@pytest.mark.parametrize("takes_tcp", [True, False])
+async def test_a_long_invite_goes_by_tcp_and_by_udp_where_tcp_is_refused(takes_tcp):
+    async with Phone() as ana, Phone(answers=True) as bob:
+        if not takes_tcp:
+            bob.transport._servers[0].close()
+        session = ana.stack.invite(
+            f"sip:bob@127.0.0.1:{bob.port}",
+            flow=Flow("UDP", "127.0.0.1", bob.port),
+            from_="<sip:ana@127.0.0.1>",
+            sdp=SDP,
+            headers=[("X-Long", "x" * 1000)],
+            now=ana.transport.now(),
+        )
+        await until(lambda: ana.of(Answered))
+        [call] = bob.of(IncomingCall)
+        assert call.session.flow.transport == ("TCP" if takes_tcp else "UDP")
+        await until(lambda: call.session.state == "up")
+        session.hang_up(ana.transport.now())
+        await until(lambda: bob.of(Ended))
+        assert bob.of(Ended)[0].by_peer
+
+
 async def test_nobody_can_open_a_connection_to_a_browser():
     async with Phone() as ana:
         ana.call(free_port(), "WS")
