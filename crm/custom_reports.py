@@ -16,25 +16,63 @@ value". Of the parts of a moment the day, week (its Monday) and month (its first
 """
 
 import datetime
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
 
-from crm.custom_report_columns import MEASURES, PARTS, SUBJECTS, Column, Shape
+from crm import audit, filters
+from crm.calls import ZONE
+from crm.custom_report_columns import MEASURES, PARTS, SUBJECTS, Column, Shape, columns
+from crm.custom_report_sql import (
+    FILED_MAX,
+    SHOWN_MAX,
+    Question,
+    Reading,
+    count_sql,
+    fields_of,
+    group,
+    group_row,
+    groups_order,
+    groups_sql,
+    list_order,
+    list_row,
+    list_sql,
+    measure,
+    narrowing,
+    page_sql,
+    pruned,
+    question,
+    reading,
+    stream_sql,
+    values_of,
+)
 from crm.db import Db
+from crm.entry import Entry, missing, refuse, refusing
 from crm.filters import Tree
-from crm.users import User
+from crm.refused import Refused
+from crm.users import User, can, require
 
-__all__ = ["MEASURES", "PARTS", "PERIODS", "SUBJECTS", "Asked", "Column", "CustomReport", "Found", "Shape"]
+__all__ = [
+    "MEASURES", "PARTS", "PERIODS", "SUBJECTS", "Asked", "Column", "CustomReport", "Found", "Shape",
+    "fields_of", "pruned",
+]  # fmt: skip
 
 PERIODS = ("today", "yesterday", "last_7", "last_30", "this_month", "last_month", "all")
 GROUPS_MAX = 3
 GROUPS_SHOWN = 1000  # of the groups of a report; a file has them all
-COLUMNS_MAX = 60
+COLUMNS_MAX = 200
 MEASURES_MAX = 12
 ASKS_MAX = 12
+OF_ONE_OWNER_MAX = 200
+PREVIEWED = 10
+RUN_SECONDS = 20.0
+COUNT_SECONDS = 5.0  # of the rows of a list; then the planner's guess has to do
+PREVIEW_SECONDS = 2.0
+FILE_SECONDS = 300.0
+CONSTRAINTS = {"custom_report_name": "name"}
 
 Row = Mapping[str, Any]
 
@@ -65,7 +103,7 @@ class Asked:
     """What a report is opened for. The days are the centre's and both count; None is any.
 
     Of the values empty ones do not narrow. A choice is any of several, yes_no is "yes" or "no", a text or
-    telephone is contained; a number or date is that one, or with two values from one to the other ("" is open).
+    telephone is contained; a number or date is that one, or from the first value to the second ("" is open).
     """
 
     start: datetime.date | None = None
@@ -86,29 +124,117 @@ class Found:
     missing: tuple[str, ...] = ()  # what the report names and its reader cannot have: removed, or not allowed
 
 
+# -- What there is to choose from --------------------------------------------------------------------------
+
+
 async def catalog(db: Db | asyncpg.Connection, subject: str, by: User | None = None) -> dict[str, Column]:
     """Every column of a subject by its key, without those of customers for who may not see them."""
-    raise NotImplementedError
+    found = columns(subject, await filters.fields(db), await filters.answers(db), await offered(db))
+    sees = by is None or can(by, "see_contacts")
+    return {key: column for key, column in found.items() if sees or not column.of_customer}
+
+
+async def offered(db: Db | asyncpg.Connection) -> dict[str, tuple[tuple[str, str], ...]]:
+    """The options of choices that the centre makes itself, also of what is no longer in use."""
+    rows = await db.fetch(
+        """
+        SELECT what, value, word FROM (
+            SELECT 'user' AS what, id::text AS value, name AS word, f_norm(name) AS place
+              FROM user_account WHERE id <> 0
+             UNION ALL SELECT 'group', id::text, name, f_norm(name) FROM user_group
+             UNION ALL SELECT 'queue', name, label, f_norm(label) FROM queue
+             UNION ALL SELECT 'campaign', id::text, name, f_norm(name) FROM campaign
+             UNION ALL SELECT 'layout', id::text, label, f_norm(label) FROM layout
+             UNION ALL SELECT 'type', id::text, name, f_norm(name) FROM category_type
+             UNION ALL
+            SELECT 'category', category.id::text, category_type.name || ': ' || category.name,
+                   f_norm(category_type.name || ' ' || category.name)
+              FROM category JOIN category_type ON category_type.id = category.type_id
+             UNION ALL SELECT 'ticket_type', id::text, name, f_norm(name) FROM ticket_type
+             UNION ALL
+            SELECT 'ticket_status', ticket_status.id::text, ticket_type.name || ': ' || ticket_status.name,
+                   f_norm(ticket_type.name) || ' ' || lpad(ticket_status.position::text, 6, '0')
+              FROM ticket_status JOIN ticket_type ON ticket_type.id = ticket_status.type_id) AS named
+         ORDER BY what, place, value
+        """
+    )
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        found.setdefault(row["what"], []).append((row["value"], row["word"]))
+    return {what: tuple(options) for what, options in found.items()}
 
 
 def days_of(period: str, today: datetime.date) -> tuple[datetime.date | None, datetime.date | None]:
     """The first and last day of one of PERIODS; None for "all"."""
-    raise NotImplementedError
+    one_day = datetime.timedelta(days=1)
+    first = today.replace(day=1)
+    match period:
+        case "today":
+            return today, today
+        case "yesterday":
+            return today - one_day, today - one_day
+        case "last_7" | "last_30":
+            return today - (7 if period == "last_7" else 30) * one_day + one_day, today
+        case "this_month":
+            return first, today
+        case "last_month":
+            return (first - one_day).replace(day=1), first - one_day
+        case _:
+            return None, None
+
+
+# -- Saved -------------------------------------------------------------------------------------------------
+
+SAVED = """
+    SELECT custom_report.id, custom_report.name, custom_report.about, custom_report.subject,
+           custom_report.columns, custom_report.tree, custom_report."order", custom_report.groups,
+           custom_report.measures, custom_report.period, custom_report.asks, custom_report.shared,
+           custom_report.owner, coalesce(user_account.name, '') AS owner_name, custom_report.updated
+      FROM custom_report LEFT JOIN user_account ON user_account.id = custom_report.owner
+"""
+LISTED = ("columns", "groups", "measures", "asks")
+FACTS = (
+    "name",
+    "about",
+    "subject",
+    "columns",
+    "tree",
+    "order",
+    "groups",
+    "measures",
+    "period",
+    "asks",
+    "shared",
+)
+
+
+def read(row: asyncpg.Record) -> CustomReport:
+    return CustomReport(**{**row, **{name: tuple(row[name]) for name in LISTED}})
 
 
 async def all(db: Db, by: User) -> list[CustomReport]:
     """One's own and those shared."""
-    raise NotImplementedError
+    require(by, "see_tabulations")
+    rows = await db.fetch(
+        SAVED + "WHERE custom_report.owner = $1 OR custom_report.shared"
+        " ORDER BY f_norm(custom_report.name), custom_report.id",
+        by.id,
+    )
+    return [read(row) for row in rows]
 
 
 async def by_id(db: Db | asyncpg.Connection, by: User | None, report_id: int) -> CustomReport:
     """Refused (not_found) unless it is one's own or shared; an administrator sees all."""
-    raise NotImplementedError
+    require(by, "see_tabulations")
+    row = await db.fetchrow(SAVED + "WHERE custom_report.id = $1", report_id)
+    if row is None or not (row["shared"] or may_change(by, read(row))):
+        raise missing("report")
+    return read(row)
 
 
 def may_change(by: User | None, report: CustomReport) -> bool:
     """Its owner, or an administrator."""
-    raise NotImplementedError
+    return by is None or by.id == report.owner or can(by, "administer")
 
 
 async def create(db: Db, by: User | None, **facts: Any) -> CustomReport:
@@ -116,22 +242,183 @@ async def create(db: Db, by: User | None, **facts: Any) -> CustomReport:
 
     Refused with errors by field: "columns.2" is the third column, "tree.0.value" as crm.filters has them.
     """
-    raise NotImplementedError
+    require(by, "see_tabulations")
+    async with db.acquire() as connection, connection.transaction():
+        new = await checked(connection, by, facts)
+        owner = by.id if by else None
+        having = await connection.fetchval("SELECT count(*) FROM custom_report WHERE owner = $1", owner)
+        if having >= OF_ONE_OWNER_MAX:
+            raise Refused("You have {n} reports of your own already; remove one first.", n=OF_ONE_OWNER_MAX)
+        with refusing(CONSTRAINTS):
+            report_id = await connection.fetchval(
+                """
+                INSERT INTO custom_report (name, about, subject, columns, tree, "order", groups, measures,
+                                           period, asks, shared, owner)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id
+                """,
+                *(new[name] for name in FACTS),
+                owner,
+            )
+        await audit.note(connection, by, "custom_report.create", f"custom report {new['name']}", None, new)
+        return await by_id(connection, by, report_id)
 
 
 async def update(db: Db, by: User | None, report_id: int, **changes: Any) -> CustomReport:
     """Changes any of the facts; Refused (not_allowed) unless `may_change`."""
-    raise NotImplementedError
+    async with db.acquire() as connection, connection.transaction():
+        before = await to_change(connection, by, report_id)
+        old = {name: getattr(before, name) for name in FACTS} | {
+            name: list(getattr(before, name)) for name in LISTED
+        }
+        new = await checked(connection, by, {**old, **changes})
+        with refusing(CONSTRAINTS):
+            await connection.execute(
+                """
+                UPDATE custom_report
+                   SET name = $2, about = $3, subject = $4, columns = $5, tree = $6, "order" = $7,
+                       groups = $8, measures = $9, period = $10, asks = $11, shared = $12, updated = now()
+                 WHERE id = $1
+                """,
+                report_id,
+                *(new[name] for name in FACTS),
+            )
+        await audit.note(connection, by, "custom_report.update", f"custom report {new['name']}", old, new)
+        return await by_id(connection, by, report_id)
 
 
 async def remove(db: Db, by: User | None, report_id: int) -> None:
     """With its schedules; Refused (not_allowed) unless `may_change`."""
-    raise NotImplementedError
+    async with db.acquire() as connection, connection.transaction():
+        before = await to_change(connection, by, report_id)
+        await connection.execute("DELETE FROM custom_report WHERE id = $1", report_id)
+        await connection.execute("DELETE FROM report_schedule WHERE report = $1", f"custom:{report_id}")
+        old = {name: getattr(before, name) for name in FACTS}
+        await audit.note(connection, by, "custom_report.remove", f"custom report {before.name}", old, None)
+
+
+async def to_change(connection: asyncpg.Connection, by: User | None, report_id: int) -> CustomReport:
+    await connection.execute("SELECT 1 FROM custom_report WHERE id = $1 FOR UPDATE", report_id)
+    report = await by_id(connection, by, report_id)
+    if not may_change(by, report):
+        raise Refused(
+            "Only {owner} and administrators change this report; copy it to have your own.",
+            code="not_allowed",
+            owner=report.owner_name,
+        )
+    return report
+
+
+async def checked(db: Db | asyncpg.Connection, by: User | None, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a report in one form; Refused with everything that is wrong with them."""
+    entry = Entry(values)
+    subject = entry.option("subject", SUBJECTS)
+    known = await catalog(db, subject, by) if subject in SUBJECTS else {}
+    answer: dict[str, Any] = {
+        "name": " ".join(entry.text("name").split()),
+        "about": entry.text("about", 500, required=False),
+        "subject": subject,
+        "columns": chosen(entry, "columns", COLUMNS_MAX, lambda said: said in known),
+        "groups": chosen(entry, "groups", GROUPS_MAX, lambda said: group(said, known) is not None),
+        "measures": chosen(entry, "measures", MEASURES_MAX, lambda said: measure(said, known) is not None),
+        "asks": chosen(entry, "asks", ASKS_MAX, lambda said: said in known),
+        "period": entry.option("period", PERIODS),
+        "shared": entry.switch("shared"),
+        "order": entry.text("order", 200, required=False),
+        "tree": {"all": []},
+    }
+    if answer["groups"]:
+        answer["measures"] = answer["measures"] or ["count"]
+        orders: set[str] = {*answer["groups"], *answer["measures"]}
+    else:
+        orders = set(known)
+    if answer["order"] and answer["order"].removeprefix("-") not in orders:
+        entry.errors.setdefault("order", "not_an_option")
+    if subject in SUBJECTS:
+        try:
+            answer["tree"] = filters.checked(values.get("tree") or {"all": []}, fields_of(known))
+        except Refused as refused:
+            entry.errors |= refused.details["errors"]
+    entry.done()
+    return answer
+
+
+def chosen(entry: Entry, name: str, most: int, exists: Callable[[str], bool]) -> list[str]:
+    """What was listed, each once and in order; the errors of those that do not exist by their place."""
+    given = entry.values.get(name) or ()
+    if not isinstance(given, list | tuple):
+        entry.errors[name] = "not_an_option"
+        return []
+    for n, each in enumerate(given[: most + 1]):
+        if not isinstance(each, str) or not exists(each):
+            entry.errors[f"{name}.{n}"] = "not_a_field"
+    if len(given) > most:
+        entry.errors[name] = "too_long"
+    return list(dict.fromkeys(each for each in given[:most] if isinstance(each, str)))
 
 
 def draft(subject: str, **facts: Any) -> CustomReport:
     """A report that is not saved (id 0), for `preview` and for starting models; nothing is checked yet."""
-    raise NotImplementedError
+    usual: dict[str, Any] = {
+        "id": 0,
+        "name": "",
+        "about": "",
+        "tree": {"all": []},
+        "order": "",
+        "period": "last_30",
+        "shared": False,
+        "owner": None,
+        "owner_name": "",
+        "updated": datetime.datetime.now(datetime.UTC),
+    }
+    lists = {name: tuple(facts.get(name) or ()) for name in LISTED}
+    return CustomReport(subject=subject, **{**usual, **facts, **lists})
+
+
+# -- Asking ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A report as its reader can have it."""
+
+    known: Mapping[str, Column]
+    read: Reading
+    fields: Mapping[str, filters.Field]
+    orders: tuple[str, ...]  # the first that exists counts
+
+
+async def ready(db: Db, by: User | None, report: CustomReport, order: str = "") -> Ready:
+    """Refused for who may not see what the rows are."""
+    require(by, "see_tabulations")
+    if report.subject not in SUBJECTS:
+        refuse({"subject": "not_an_option"})
+    if report.subject == "customers":
+        require(by, "see_contacts")
+    known = await catalog(db, report.subject, by)
+    read = reading(
+        SUBJECTS[report.subject],
+        known,
+        report.columns,
+        report.groups,
+        report.measures,
+        report.tree,
+        report.asks,
+    )
+    return Ready(known, read, fields_of(known), tuple(each for each in (order, report.order) if each))
+
+
+def asking(report: CustomReport, made: Ready, asked: Asked) -> Question:
+    """The rows the report is about; Refused with errors "asked.<key>" for a value that is wrong."""
+    today = datetime.datetime.now(ZONE).date()
+    trees, errors = [made.read.tree], dict[str, str]()
+    for column in made.read.asks:
+        tree = narrowing(column, asked.values.get(column.key, ()))
+        try:
+            trees += [filters.checked(tree, made.fields)] if tree else []
+        except Refused as refused:
+            errors[f"asked.{column.key}"] = next(iter(refused.details["errors"].values()))
+    refuse(errors)
+    return question(SUBJECTS[report.subject], made.fields, trees, asked.start, asked.end, today)
 
 
 async def run(
@@ -145,9 +432,13 @@ async def run(
 ) -> Found:
     """A page of it. An `order` that does not exist is the report's own.
 
-    Refused with code "too_slow" after 20 seconds; with code "form" and errors "asked.<key>" for a wrong value.
+    Refused with code "too_slow" after 20 seconds, and with the errors "asked.<key>" of values that are wrong.
     """
-    raise NotImplementedError
+    made = await ready(db, by, report, order)
+    about = asking(report, made, asked)
+    if made.read.groups:
+        return await grouped(db, made, about, limit, offset)
+    return await listed(db, made, about, limit, offset)
 
 
 async def drill(
@@ -161,21 +452,120 @@ async def drill(
     order: str = "",
 ) -> Found:
     """The rows behind a group's numbers ("#key"), as a list; those behind the totals for ""."""
-    raise NotImplementedError
+    made = await ready(db, by, report, order)
+    about = asking(report, made, asked)
+    if row_key:
+        for each, value in zip(made.read.groups, values_of(row_key, made.read.groups), strict=True):
+            about.narrow(each, value)
+    return await listed(db, made, about, limit, offset)
 
 
-def stream(
-    db: Db, by: User | None, report: CustomReport, asked: Asked, rows_at_once: int = 1000
-) -> AsyncIterator[Row]:
-    """Every row, or every group, in order, as of one moment, without holding them in memory."""
-    raise NotImplementedError
+async def preview(db: Db, by: User | None, draft: CustomReport) -> Found:
+    """The first rows of a report being built, of its own period; Refused (too_slow) after two seconds.
+
+    Refused with the errors of its tree, too; what else is wrong is left out and named in `missing`.
+    """
+    made = await ready(db, by, draft)
+    filters.checked(draft.tree, made.fields)
+    today = datetime.datetime.now(ZONE).date()
+    about = asking(draft, made, Asked(*days_of(draft.period, today)))
+    show = grouped if made.read.groups else listed
+    return await show(db, made, about, PREVIEWED, 0, PREVIEW_SECONDS)
+
+
+async def listed(
+    db: Db, made: Ready, about: Question, limit: int, offset: int, seconds: float = RUN_SECONDS
+) -> Found:
+    shown = made.read.columns
+    order = list_order(about.subject, made.known, made.orders)
+    statement = f"{list_sql(about, shown, order, SHOWN_MAX)}\n LIMIT {limit:d} OFFSET {offset:d}"
+    async with one_moment(db, seconds) as connection:
+        rows = await connection.fetch(statement, *about.values) if limit else []
+        count, exact = offset + len(rows), True
+        if not 0 < len(rows) < limit and not (limit and count == 0):
+            count, exact = await counted(connection, about, min(seconds, COUNT_SECONDS))
+    return Found(
+        tuple(column.key for column in shown),
+        [list_row(row, shown, about.subject.belongs) for row in rows],
+        max(count, offset + len(rows)),
+        exact,
+        missing=made.read.missing,
+    )
+
+
+async def counted(connection: asyncpg.Connection, about: Question, seconds: float) -> tuple[int, bool]:
+    """How many rows; about how many, and False, when counting them takes too long."""
+    statement = count_sql(about)
+    try:
+        async with connection.transaction():
+            await filters.limit_time(connection, seconds)
+            return await connection.fetchval(statement, *about.values), True
+    except asyncpg.QueryCanceledError:
+        plan = await connection.fetchval(f"EXPLAIN (FORMAT json) SELECT {about.rows}", *about.values)
+        return filters.estimate(plan), False
+
+
+async def grouped(
+    db: Db, made: Ready, about: Question, limit: int, offset: int, seconds: float = RUN_SECONDS
+) -> Found:
+    groups, measures = made.read.groups, made.read.measures
+    order = groups_order(groups, measures, made.orders)
+    limit, offset = max(0, min(limit, GROUPS_SHOWN - offset)), min(offset, GROUPS_SHOWN)
+    statement = page_sql(groups_sql(about, groups, measures), order, limit, offset)
+    async with one_moment(db, seconds) as connection:
+        totals, *rows = await connection.fetch(statement, *about.values)
+    everything = {"count": totals["n"]} | group_row(totals, groups, measures, totals["n"])
+    return Found(
+        made.read.said,
+        [group_row(row, groups, measures, totals["n"]) for row in rows],
+        totals["groups"],
+        totals={key: everything[key] for key in ("count", *(one.said for one in measures))} | {"#key": ""},
+        capped=totals["groups"] > GROUPS_SHOWN,
+        missing=made.read.missing,
+    )
 
 
 async def shown_columns(db: Db, by: User | None, report: CustomReport) -> tuple[str, ...]:
     """What `stream`'s rows have, in order: the `Found.columns` of `run`."""
-    raise NotImplementedError
+    return (await ready(db, by, report)).read.said
 
 
-async def preview(db: Db, by: User | None, draft: CustomReport) -> Found:
-    """The first rows of a report being built, of its own period; Refused (too_slow) after two seconds."""
-    raise NotImplementedError
+async def stream(
+    db: Db, by: User | None, report: CustomReport, asked: Asked, rows_at_once: int = 1000
+) -> AsyncIterator[Row]:
+    """Every row, or every group, in order, as of one moment, without holding them in memory."""
+    made = await ready(db, by, report)
+    about = asking(report, made, asked)
+    read = made.read
+    async with one_moment(db, FILE_SECONDS) as connection:
+        if read.groups:
+            order = groups_order(read.groups, read.measures, made.orders)
+            statement = stream_sql(groups_sql(about, read.groups, read.measures), order)
+        else:
+            order = list_order(about.subject, made.known, made.orders)
+            statement = list_sql(about, read.columns, order, FILED_MAX)
+        everything = 0
+        cursor = connection.cursor(statement, *about.values, prefetch=rows_at_once, timeout=FILE_SECONDS)
+        async for row in cursor:
+            if not read.groups:
+                yield list_row(row, read.columns, about.subject.belongs)
+            elif row["everything"]:
+                everything = row["n"]
+            else:
+                yield group_row(row, read.groups, read.measures, everything)
+
+
+@asynccontextmanager
+async def one_moment(db: Db, seconds: float) -> AsyncIterator[asyncpg.Connection]:
+    """A transaction that sees one moment; Refused when a statement in it takes longer than that."""
+    async with db.acquire() as connection:
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                await filters.limit_time(connection, seconds)
+                yield connection
+        except (asyncpg.QueryCanceledError, TimeoutError) as e:
+            raise Refused(
+                "This takes longer than {seconds} seconds: choose a shorter period, or ask for less.",
+                code="too_slow",
+                seconds=int(seconds),
+            ) from e
