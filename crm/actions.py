@@ -7,10 +7,10 @@ from typing import Any
 
 import asyncpg
 
-from crm import audit, contacts, filters
+from crm import audit, contacts, filters, items
 from crm.db import Db
 from crm.entry import Entry, missing, refuse, refusing
-from crm.item_states import Result, State
+from crm.item_states import Next, Result, State
 from crm.users import User, require
 
 OUTCOMES_MAX = 30
@@ -353,6 +353,41 @@ async def record(
             call_id,
             str(result or ""),
         )
+
+
+async def conclude(
+    db: Db,
+    by: User,
+    item_id: int,
+    next: Next,
+    now: datetime.datetime,
+    *,
+    type_id: int | None,
+    outcome_id: int | None,
+    result: Result | None,
+    conversation: str,
+    next_at: datetime.datetime | None,
+    ticket_id: int | None,
+) -> None:
+    """TEL-01, TEL-06: what came of a contact that was no call of ours, in person or in writing; the item of
+    this agent goes where `next` says. It is an action and no attempt. Refused with who has the item now.
+    """
+    async with db.acquire() as connection, connection.transaction():
+        item = await items.locked_of(connection, by, item_id)
+        await record(
+            connection,
+            by,
+            campaign_id=item.campaign_id,
+            item_id=item.id,
+            contact_id=item.contact_id,
+            at=now,
+            type_id=type_id,
+            outcome_id=outcome_id,
+            result=result,
+            conversation=conversation,
+            next_at=next_at,
+        )
+        await items.finish_in(connection, by, item, next, now, ticket_id)
 
 
 async def history(db: Db | asyncpg.Connection, contact_id: int, limit: int = 50) -> list[Action]:

@@ -23,6 +23,7 @@ IN_CALL = "interval '12 hours'"  # no call is longer: one without an end was beg
 # For how long somebody whom no agent was free for is not called, as the campaign says.
 DAYS = f"coalesce((campaign.dialing ->> 'lockout_days')::integer, {Dialing().lockout_days})"
 LOCKOUT = f"make_interval(days => {DAYS})"
+RESTART = "restart"  # the cause of a call that was cut because the server stopped
 MONTHS = "attempt months"  # what a pool remembers: partitions known to be there
 
 
@@ -488,9 +489,9 @@ async def again(connection: Db | asyncpg.Connection, attempt: Attempt) -> Attemp
 async def close_left_open(db: Db, now: datetime.datetime) -> int:
     """Once at the start: calls of a server that stopped were cut off; their items may be tried again."""
     answer = await db.execute(
-        """
+        f"""
         WITH cut AS (
-            UPDATE attempt SET situation = 'discarded_cti', ended = $1, cause = 'restart'
+            UPDATE attempt SET situation = 'discarded_cti', ended = $1, cause = '{RESTART}'
              WHERE situation = 'dialing' AND ended IS NULL AND started < $1::timestamptz
                AND started > $1::timestamptz - interval '2 days'
             RETURNING item_id, attempt_number

@@ -17,6 +17,8 @@ MESSAGES = form.MESSAGES | {
     "taken": "Another one has this already.",
     "not_allowed_characters": "This has characters that cannot be used here.",
     "out_of_range": "This is outside what is allowed.",
+    "past": "This moment is over: choose one to come.",
+    "time_required": "Say at what time, too.",
     "too_short": "This is too short.",
     "in_use": "This is still in use.",
     "needs_validation": "This needs the external validation procedures to be switched on.",

@@ -39,11 +39,13 @@ __all__ = [
     "claim_this",
     "counts",
     "finish",
+    "finish_in",
     "generate",
     "held",
     "held_by",
     "link",
     "loads",
+    "locked_of",
     "phones",
     "progress",
     "release",
@@ -646,10 +648,28 @@ async def finish(
     `number` is the one that was tried; without it a wrong number is the last attempt's.
     """
     async with db.acquire() as connection, connection.transaction():
-        item = await locked(connection, item_id)
-        if item.held_by != user.id:
-            raise await not_yours(connection, item)
+        item = await locked_of(connection, user, item_id)
         return await write(connection, STAND_ALONE, item, user.id, next, now, number, ticket_id)
+
+
+async def finish_in(
+    connection: asyncpg.Connection,
+    user: User,
+    item: Item,
+    next: Next,
+    now: datetime.datetime,
+    ticket_id: int | None,
+) -> Item:
+    """As `finish`, in the transaction in which `locked_of` read the item."""
+    return await write(connection, STAND_ALONE, item, user.id, next, now, "", ticket_id)
+
+
+async def locked_of(connection: asyncpg.Connection, user: User, item_id: int) -> Item:
+    """An item in this agent's hands; refused with who has it when it is not."""
+    item = await locked(connection, item_id)
+    if item.held_by != user.id:
+        raise await not_yours(connection, item)
+    return item
 
 
 async def not_yours(connection: Db | asyncpg.Connection, item: Item) -> Refused:

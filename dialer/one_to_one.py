@@ -9,7 +9,7 @@ import contextlib
 import datetime
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -47,7 +47,7 @@ from cti.desk import Desk
 from cti.floor import Floor
 from dialer import retry, windows
 from dialer.gate import Gate
-from dialer.outcome import outcome_of, without_call_of, yes
+from dialer.outcome import contact_of, outcome_of, without_call_of, yes
 from dialer.retry import Rules, Tried
 from dialer.situations import situation_of
 from dialer.work import DRAFT_MAX, Guide, Outcome, Phase, Work, iso
@@ -278,11 +278,10 @@ class OneToOne:
             raise missing("contact")
         phones = await items.phones(self.db, campaign.id, contact.id)
         work = await self.work_of(item, campaign, contact, phones, await self.guide(campaign))
-        work.notes = await self._notes(item.id)
+        before = await attempts.of_item(self.db, item.id)
+        work.notes = noted(before)
+        work.cut = cut_off(item, before)
         return work
-
-    async def _notes(self, item_id: int) -> tuple[Attempt, ...]:
-        return tuple([each for each in await attempts.of_item(self.db, item_id) if each.note][:NOTES_SHOWN])
 
     async def guide(self, campaign: Campaign) -> Guide:
         """The scripts and kinds of action that agents of this campaign have before them."""
@@ -344,7 +343,7 @@ class OneToOne:
                     answered=moment(lifted) if lifted else None, idle_seconds=idle_seconds,
                 )  # fmt: skip
                 await hopper.hand_over(self.db, work.item.id, desk.user, self.gate.now(), self.lease_seconds)
-                work.notes = await self._notes(work.item.id)
+                work.notes = noted(await attempts.of_item(self.db, work.item.id))
             self._show(desk)
 
         self.floor.spawn(self._in_order(desk, hand_over))
@@ -427,6 +426,45 @@ class OneToOne:
             await self._finish(desk, work, attempt, outcome, situation, "")
         return {}
 
+    async def record_contact(self, floor: Floor, desk: Desk, arguments: Arguments) -> dict[str, Any]:
+        """TEL-01, TEL-06, TEL-08 … TEL-10: the customer came, wrote or called by themselves, and this is what
+        came of it. An action and no attempt; of the agent's call that a restart cut, the outcome of that.
+        """
+        work = await self._mine(desk, arguments)
+        outcome = contact_of(arguments, work, self.gate.now())
+        async with self._one_at_a_time[desk.user.id]:
+            self._check_phase(work, Phase.CONTACT)
+            await self.gate.held(desk.user, work.item.id)
+            if work.cut and work.cut.user_id == desk.user.id:
+                work.attempt, work.cut = work.cut, None
+                outcome = replace(outcome, note=outcome.conversation, situation=Situation.COMPLETED)
+                await self._carry_out(desk, work, outcome)
+            else:
+                await self._conclude(desk, work, outcome)
+        return {}
+
+    async def _conclude(self, desk: Desk, work: Work, outcome: Outcome) -> None:
+        """As `_finish`, where there is no attempt."""
+        now = self.gate.now()
+        tried = Tried(
+            Situation.COMPLETED, work.item.state, work.item.attempts, result=outcome.result,
+            callback_at=outcome.callback_at, callback_phone=outcome.callback_phone,
+            callback_note=outcome.conversation, link_agent=outcome.mine,
+        )  # fmt: skip
+        next = retry.after(tried, rules_of(work.campaign), desk.user.id, now)
+        if not work.protocol:
+            await self._open_ticket(desk.user, work, None, outcome.conversation)
+        try:
+            await actions.conclude(
+                self.db, desk.user, work.item.id, next, now,
+                type_id=outcome.type_id, outcome_id=outcome.outcome_id, result=outcome.result,
+                conversation=outcome.conversation, next_at=outcome.callback_at, ticket_id=work.ticket_id,
+            )  # fmt: skip
+        except Refused:  # somebody else has it
+            self._drop(desk)
+            raise
+        self._drop(desk)
+
     async def block_number(self, floor: Floor, desk: Desk, arguments: Arguments) -> dict[str, Any]:
         """UAU-54, UAU-56: this number in every campaign, at once; the person leaves this campaign.
 
@@ -499,6 +537,7 @@ class OneToOne:
             self._show(desk)
             raise
         work.phase, work.call, work.begun, work.chosen = Phase.DIALING, call, self.gate.now(), None
+        work.cut = None
         self._show(desk)
         return {"call": call.view(desk.user.id)}
 
@@ -964,6 +1003,17 @@ def rules_of(campaign: Campaign) -> Rules:
     return Rules(campaign.attempts_max, campaign.retry, campaign.callback_mode, lockout)
 
 
+def noted(tries: Sequence[Attempt]) -> tuple[Attempt, ...]:
+    return tuple([each for each in tries if each.note][:NOTES_SHOWN])
+
+
+def cut_off(item: Item, tries: Sequence[Attempt]) -> Attempt | None:
+    """The last try, when its call was cut by a restart and nothing has been said of it since."""
+    waits = item.state in (State.TRYING, State.TRYING_CALLBACK)
+    last = tries[0] if tries and waits else None
+    return last if last and last.cause == attempts.RESTART and last.result is None else None
+
+
 def leaves_no_form(outcome: Outcome) -> bool:
     """Nobody of the campaign was spoken to, or nothing is to be written down."""
     return outcome.block or outcome.wrong_number or outcome.situation is not None
@@ -985,6 +1035,7 @@ VERBS = {
     "DraftItem": "draft_item",
     "ExitItem": "exit_item",
     "SaveWithoutDialing": "save_without_dialing",
+    "RecordContact": "record_contact",
     "DialItem": "dial_item",
     "BlockNumber": "block_number",
     "ChooseStep": "choose_step",

@@ -4,6 +4,8 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
+from crm.actions import CONVERSATION_MAX, ActionType
+from crm.actions import Outcome as Ending
 from crm.calls import ZONE
 from crm.entry import refuse
 from crm.item_states import Result, Situation
@@ -27,37 +29,19 @@ def outcome_of(arguments: Mapping[str, Any], work: Work, now: datetime.datetime)
     """Of a call that was answered. Refused with every wrong field at once."""
     errors: dict[str, str] = {}
     note = said(arguments, "note", errors)
-    conversation = said(arguments, "conversation", errors, 8000)
+    conversation = said(arguments, "conversation", errors, CONVERSATION_MAX)
     if yes(arguments, "wrong_number"):
         refuse(errors)
         return Outcome(wrong_number=True, note=note, conversation=conversation)
-    kind = next((each for each in work.types if str(each.id) == str(arguments.get("type") or "")), None)
-    ending = kind.outcome(number(arguments.get("outcome"))) if kind else None
-    if arguments.get("type") and kind is None:
-        errors["type"] = "not_an_option"
-    if arguments.get("outcome") and ending is None:
-        errors["outcome"] = "not_an_option"
     no_contact = yes(arguments, "no_contact")
     situation = status(arguments, "status", errors) if no_contact or arguments.get("status") else None
     if no_contact and situation is None:
         errors.setdefault("status", "required")
-    if kind and ending is None and situation is None:
-        errors.setdefault("outcome", "required")  # TEL-08: with the outcome that fits the answer
-    result = None
-    if situation is None:
-        given = str(arguments.get("result") or (ending.result if ending else ""))
-        if given in set(Result):
-            result = Result(given)
-        else:
-            errors["result"] = "not_an_option" if given else "required"
-    at = when(arguments, errors) if result is Result.CALLBACK or situation is not None else None
-    if at is not None and at <= now:
-        errors["callback_at"] = "out_of_range"
-    if at is None and (result is Result.CALLBACK or no_contact):
-        errors.setdefault("callback_at", "required")
-    phone = telephone(arguments, errors) if result is Result.CALLBACK else ""
-    if result is Result.CALLBACK and "callback_phone" not in arguments and work.call:
-        phone = work.call.number  # EPB-21: at this number, unless the agent says another
+    kind, ending = action_of(arguments, work, errors, needed=situation is None)
+    result = result_of(arguments, ending, errors) if situation is None else None
+    at, phone = promise_of(arguments, work, now, errors) if result is Result.CALLBACK else (None, "")
+    if situation is not None:
+        at = to_come(arguments, now, errors, needed=no_contact)
     refuse(errors)
     return Outcome(
         result=result,
@@ -72,6 +56,27 @@ def outcome_of(arguments: Mapping[str, Any], work: Work, now: datetime.datetime)
     )
 
 
+def contact_of(arguments: Mapping[str, Any], work: Work, now: datetime.datetime) -> Outcome:
+    """Of a contact that was no call of ours. What was done or said is needed: nothing else tells of it."""
+    errors: dict[str, str] = {}
+    conversation = said(arguments, "conversation", errors, CONVERSATION_MAX)
+    kind, ending = action_of(arguments, work, errors)
+    if kind is None and not conversation:
+        errors.setdefault("conversation", "required")
+    result = result_of(arguments, ending, errors)
+    at, phone = promise_of(arguments, work, now, errors) if result is Result.CALLBACK else (None, "")
+    refuse(errors)
+    return Outcome(
+        result=result,
+        callback_at=at,
+        callback_phone=phone,
+        mine=yes(arguments, "mine"),
+        type_id=kind.id if kind else None,
+        outcome_id=ending.id if ending else None,
+        conversation=conversation,
+    )
+
+
 def without_call_of(arguments: Mapping[str, Any], now: datetime.datetime) -> Outcome:
     """Of a try without a call: a status, a note, and perhaps the day of the next one."""
     errors: dict[str, str] = {}
@@ -80,17 +85,60 @@ def without_call_of(arguments: Mapping[str, Any], now: datetime.datetime) -> Out
     no_contact = yes(arguments, "no_contact")
     if no_contact and situation is None:
         errors.setdefault("status", "required")
-    at = when(arguments, errors)
-    if at is not None and at <= now:
-        errors["callback_at"] = "out_of_range"
-    if at is None and no_contact:
-        errors.setdefault("callback_at", "required")
+    at = to_come(arguments, now, errors, needed=no_contact)
     refuse(errors)
     if situation is None and not note:
         raise Refused(
             "Choose a status or write a note.", code="form", details={"errors": {"status": "required"}}
         )
     return Outcome(situation=situation, callback_at=at, note=note)
+
+
+def action_of(
+    arguments: Mapping[str, Any], work: Work, errors: dict[str, str], needed: bool = True
+) -> tuple[ActionType | None, Ending | None]:
+    """TEL-08: an action type with, where it is `needed`, the outcome that fits the answer."""
+    kind = next((each for each in work.types if str(each.id) == str(arguments.get("type") or "")), None)
+    ending = kind.outcome(number(arguments.get("outcome"))) if kind else None
+    if arguments.get("type") and kind is None:
+        errors["type"] = "not_an_option"
+    if arguments.get("outcome") and ending is None:
+        errors["outcome"] = "not_an_option"
+    if kind and ending is None and needed:
+        errors.setdefault("outcome", "required")
+    return kind, ending
+
+
+def result_of(arguments: Mapping[str, Any], ending: Ending | None, errors: dict[str, str]) -> Result | None:
+    given = str(arguments.get("result") or (ending.result if ending else ""))
+    if given in set(Result):
+        return Result(given)
+    errors["result"] = "not_an_option" if given else "required"
+    return None
+
+
+def promise_of(
+    arguments: Mapping[str, Any], work: Work, now: datetime.datetime, errors: dict[str, str]
+) -> tuple[datetime.datetime | None, str]:
+    """UAU-61: when to call back, with the hour, and where: at the number just called or another."""
+    at = to_come(arguments, now, errors, needed=True)
+    day, time = arguments.get("callback_date"), arguments.get("callback_time")
+    if day and not (time or arguments.get("callback_at")):
+        errors["callback_at"] = "time_required"
+    if "callback_phone" not in arguments and work.call:
+        return at, work.call.number  # EPB-21
+    return at, telephone(arguments, errors)
+
+
+def to_come(
+    arguments: Mapping[str, Any], now: datetime.datetime, errors: dict[str, str], needed: bool
+) -> datetime.datetime | None:
+    at = when(arguments, errors)
+    if at is not None and at <= now:
+        errors["callback_at"] = "past"
+    if at is None and needed:
+        errors.setdefault("callback_at", "required")
+    return at
 
 
 def yes(arguments: Mapping[str, Any], name: str) -> bool:

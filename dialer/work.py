@@ -88,6 +88,7 @@ class Work:
     chosen: Outcome | None = None  # said while the call goes on
     draft: dict[str, str] = field(default_factory=dict)  # what is typed in the window
     answers: dict[str, str] = field(default_factory=dict)  # of the form of a call that is made again
+    cut: Attempt | None = None  # the last try, when the server stopped in the middle of its call
     notes: Sequence[Attempt] = ()  # earlier tries of this item of which somebody wrote something down
     custom: Sequence[CustomField] = ()  # the centre's own questions about customers
     dial_at: datetime.datetime | None = None  # preview: dialed by itself then
@@ -151,6 +152,7 @@ class Work:
             }
             if self.attempt
             else None,
+            "interrupted": self._interrupted(),
             "warning": self.warning,
             "refusal": str(self.refused) if self.refused else "",
             "refusal_words": {
@@ -165,6 +167,16 @@ class Work:
             "types": [self._type(each, agent, now) for each in self.types],
             "chosen": self._chosen(),
             "draft": dict(self.draft),
+        }
+
+    def _interrupted(self) -> dict[str, Any] | None:
+        if self.cut is None:
+            return None
+        return {
+            "at": iso(self.cut.started),
+            "agent": self.cut.agent,
+            "number": self.cut.number,
+            "display": display(self.cut.number),
         }
 
     def _contact(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import datetime
 
 import pytest
 
-from crm import actions, blocklist, contacts, custom_fields, items, scripts, tickets
+from crm import actions, attempts, blocklist, contacts, custom_fields, items, scripts, tickets
 from crm.campaigns import save_step
 from crm.item_states import State
 from crm.refused import Refused
@@ -190,7 +190,16 @@ async def test_an_outcome_said_twice_at_the_same_moment_is_one(here):
     assert len(await actions.history(here.db, work["contact"]["id"])) == 1
 
 
-@pytest.mark.parametrize("given", [{}, {"callback_at": (NOON - DAY).isoformat()}, {"callback_at": "soon"}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"callback_at": (NOON - DAY).isoformat()},
+        {"callback_at": "soon"},
+        {"callback_date": "2099-01-02"},  # somebody was promised an hour, too
+        {"callback_time": "10:00"},
+    ],
+)
 async def test_a_callback_without_a_time_to_come_is_refused(here, given):
     work = await here.next()
     await here.talked(work)
@@ -327,6 +336,71 @@ async def test_no_contact_needs_a_reason_and_a_new_date_and_returns_on_it(here):
     assert (await here.item(work["item"]))["due_at"] == NOON + DAY
     (done,) = await actions.history(here.db, work["contact"]["id"])
     assert (done.no_contact, done.next_at) == ("no_answer", NOON + DAY)
+
+
+async def test_a_contact_that_was_no_call_concludes_the_person_and_is_no_attempt(here):
+    """TEL-01, TEL-06, TEL-08: the customer came in person; what was done is written, and what came of it."""
+    kind = await actions.create_type(
+        here.db, None, name="Balcão", outcomes=[{"name": "Comprou", "result": "success"}]
+    )
+    work = await here.next()
+    for given, wrong in (
+        ({}, {"conversation", "result"}),
+        ({"result": "success"}, {"conversation"}),
+        ({"type": kind.id}, {"outcome", "result"}),
+        ({"result": "callback", "conversation": "Escreveu"}, {"callback_at"}),
+    ):
+        refusal = await refused(here.ask("RecordContact", item=work["item"], **given))
+        assert set(refusal.details["errors"]) == wrong, given
+    assert here.work()["item"] == work["item"]
+    await here.ask(
+        "RecordContact", item=work["item"], type=kind.id, outcome=kind.outcomes[0].id,
+        conversation="Veio à loja",
+    )  # fmt: skip
+    item = await here.item(work["item"])
+    assert (item["state"], item["result"], item["attempts"], item["held_by"]) == (4, "success", 0, None)
+    assert item["concluded_by"] == here.team[0].id and here.work() is None
+    assert await here.tries(work["item"]) == [] and not here.rung
+    (done,) = await actions.history(here.db, work["contact"]["id"])
+    assert (done.type, done.outcome, done.result, done.no_contact, done.conversation) == (
+        "Balcão", "Comprou", "success", "", "Veio à loja"
+    )  # fmt: skip
+
+
+async def test_a_customer_who_wrote_is_promised_a_call_and_gets_a_protocol(fresh_db):
+    """UAU-26: the contact has its ticket, as a call has."""
+    kind = await tickets.create_type(
+        fresh_db, None, name="Renovação", statuses=[{"name": "Aberto"}, {"name": "Fim", "closing": True}]
+    )
+    async with stage(fresh_db, ticket_type_id=kind.id, callback_mode="agent") as here:
+        work = await here.next()
+        await here.ask(
+            "RecordContact", item=work["item"], result="callback", conversation="Pediu por e-mail",
+            callback_at=TOMORROW, callback_phone=work["phones"][0]["number"],
+        )  # fmt: skip
+        item = await here.item(work["item"])
+        assert (item["state"], item["due_at"], item["attempts"]) == (State.TO_CALL_BACK, NOON + DAY, 0)
+        assert (item["callback_owner"], item["callback_note"]) == (here.team[0].id, "Pediu por e-mail")
+        [ticket] = await here.db.fetch("SELECT * FROM ticket")
+        assert item["ticket_id"] == ticket["id"] and ticket["contact_id"] == work["contact"]["id"]
+
+
+async def test_a_contact_is_recorded_only_of_a_person_in_hand_and_not_while_calling(here):
+    work = await here.next()
+    refusal = await refused(
+        here.ask("RecordContact", 1, item=work["item"], result="success", conversation="Veio")
+    )
+    assert refusal.code == "held" and here.team[0].name in str(refusal)
+    leg = await here.dial(work)
+    asked = here.ask("RecordContact", item=work["item"], result="success", conversation="Veio")
+    assert (await refused(asked)).code == "wrong_state"
+    leg.refuse(486)
+    await here.phase("contact")
+    await items.release(here.db, here.team[0].id, work["item"])
+    await items.claim_this(here.db, work["item"], here.team[1], NOON)
+    asked = here.ask("RecordContact", item=work["item"], result="success", conversation="Veio")
+    assert (await refused(asked)).code == "held"
+    assert await actions.history(here.db, work["contact"]["id"]) == []
 
 
 async def test_what_was_noted_at_earlier_tries_is_in_the_window(here):
@@ -570,6 +644,41 @@ async def test_a_server_that_starts_again_gives_agents_back_what_they_held(here)
     await here.one._restore()
     assert here.work()["item"] == work["item"]
     assert await here.dial(work)
+
+
+async def test_a_call_that_a_restart_cut_is_told_and_called_again(here):
+    work = await here.next()
+    assert work["interrupted"] is None
+    number = work["phones"][0]["number"]
+    await attempts.begin(here.db, here.team[0], work["item"], number, here.now)
+    here.one.works.clear()  # killed: nothing more is written of the call
+    here.now += MINUTE / 2
+    await attempts.close_left_open(here.db, here.now)
+    await here.one._restore()
+    told = here.work()
+    assert (told["phase"], told["interrupted"]["number"]) == ("contact", number)
+    assert told["interrupted"]["agent"] == here.team[0].name
+    (await here.dial(told)).refuse(486)
+    await here.phase("contact")
+    assert here.work()["interrupted"] is None
+
+
+async def test_what_came_of_a_call_that_a_restart_cut_is_that_calls_outcome(here):
+    work = await here.next()
+    await here.talk(work)
+    here.one.works.clear()
+    here.now += MINUTE / 2
+    await attempts.close_left_open(here.db, here.now)
+    await here.one._restore()
+    await here.ask("RecordContact", item=work["item"], result="success", conversation="Já tinha fechado")
+    (attempt,) = await here.tries(work["item"])
+    assert (attempt["situation"], attempt["result"], attempt["note"]) == (
+        "completed", "success", "Já tinha fechado"
+    )  # fmt: skip
+    item = await here.item(work["item"])
+    assert (item["state"], item["result"], item["attempts"]) == (4, "success", 1)
+    (done,) = await actions.history(here.db, work["contact"]["id"])
+    assert (done.result, done.conversation) == ("success", "Já tinha fechado")
 
 
 async def test_what_is_typed_comes_back_with_the_page(here):
