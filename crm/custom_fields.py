@@ -1,7 +1,5 @@
 """Custom fields: what an administrator has people asked about customers besides what everybody is asked."""
 
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
@@ -197,9 +195,3 @@ async def put_in_order(db: Db, by: User | None, ids: Sequence[int]) -> None:
             list(ids),
         )
         await audit.note(connection, by, "custom_field.order", "custom fields", None, {"order": list(ids)})
-
-
-def key_of(label: str) -> str:
-    """A key made from a label: "Renda (R$)" gives renda_r."""
-    plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_0123456789")[:40]

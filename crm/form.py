@@ -3,6 +3,7 @@ answers can be saved."""
 
 import datetime
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -179,6 +180,12 @@ def wrong_kind(field: Field, answer: str) -> str | None:
             return None if normalise(answer, "11") else "not_a_phone"
         case _:
             return None
+
+
+def key_of(label: str) -> str:
+    """A name for programs made from a label: "Renda (R$)" gives renda_r."""
+    plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_0123456789")[:40]
 
 
 def is_date(text: str) -> bool:

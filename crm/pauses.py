@@ -1,5 +1,6 @@
 """Pauses: the reasons for not being ready."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import asyncpg
@@ -21,6 +22,11 @@ class Pause:
 async def all(db: Db | asyncpg.Connection) -> list[Pause]:
     rows = await db.fetch("SELECT code, label FROM pause ORDER BY position, code")
     return [Pause(**row) for row in rows]
+
+
+async def by_code(db: Db | asyncpg.Connection, code: str) -> Pause | None:
+    row = await db.fetchrow("SELECT code, label FROM pause WHERE code = $1", code)
+    return Pause(**row) if row else None
 
 
 def checked(code: str, label: str) -> Pause:
@@ -60,6 +66,20 @@ async def update(db: Db, by: User | None, code: str, *, label: str) -> Pause:
             connection, by, "pause.update", f"pause {code}", {"label": old}, {"label": new.label}
         )
     return new
+
+
+async def put_in_order(db: Db, by: User | None, codes: Sequence[str]) -> None:
+    """Agents choose from them in this order from now on."""
+    require(by, "administer")
+    async with db.acquire() as connection, connection.transaction():
+        await connection.execute(
+            """
+            UPDATE pause SET position = t.position
+              FROM unnest($1::text[]) WITH ORDINALITY AS t (code, position) WHERE pause.code = t.code
+            """,
+            list(codes),
+        )
+        await audit.note(connection, by, "pause.order", "pauses", None, {"order": list(codes)})
 
 
 async def remove(db: Db, by: User | None, code: str) -> None:

@@ -63,6 +63,8 @@ NOUNS = (
     "routes",
     "layouts",
     "users",
+    "groups",
+    "pauses",
     "audit",
 )
 FORM_BYTES_MAX = 1 << 20

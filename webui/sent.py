@@ -1,6 +1,6 @@
 """A form that was sent: shown again as it was typed, with each refusal beside the field it concerns."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 from multidict import MultiMapping
@@ -8,6 +8,8 @@ from multidict import MultiMapping
 from crm.entry import MESSAGES
 from crm.refused import Refused
 from webui.page import said, words
+
+Each = TypeVar("Each")
 
 WHOLE = ""  # the name under which stands what concerns the form as a whole
 
@@ -27,3 +29,13 @@ def errors(request: web.Request, refused: Refused) -> dict[str, str]:
     if not keys:
         return {WHOLE: said(request, refused)}
     return {name: _(MESSAGES.get(key, key)) for name, key in keys.items()}
+
+
+def moved(order: list[Each], which: Each, where: str) -> list[Each]:
+    """The order with one a place earlier ("up") or later."""
+    if which in order:
+        place = order.index(which)
+        other = place + (-1 if where == "up" else 1)
+        if 0 <= other < len(order):
+            order[place], order[other] = order[other], order[place]
+    return order

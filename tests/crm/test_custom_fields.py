@@ -3,7 +3,7 @@
 import pytest
 
 from crm import audit, contacts, custom_fields, users
-from crm.custom_fields import CustomField, answers, key_of
+from crm.custom_fields import CustomField, answers
 from crm.form import Kind
 from crm.refused import Refused
 from crm.users import Role
@@ -46,12 +46,6 @@ def test_what_is_required_and_what_nobody_asks():
     assert answers([field("text", required=True)], {"g": "x"}) == (
         {}, {"g": "unknown_field", "f": "required"},
     )  # fmt: skip
-
-
-def test_a_key_is_made_from_a_label():
-    assert [key_of(label) for label in ("Renda (R$)", "Nº de filhos", "2ª via", "***")] == [
-        "renda_r", "no_de_filhos", "a_via", "",
-    ]  # fmt: skip
 
 
 @pytest.fixture

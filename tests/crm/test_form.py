@@ -18,6 +18,7 @@ from crm.form import (
     Permission,
     Scenario,
     check,
+    key_of,
     serving,
 )
 
@@ -143,6 +144,22 @@ def test_a_form_filled_as_it_asks_is_accepted(layout):
         for f in layout.fields
     }
     assert check(layout, answers).keys() == {key for key, can in can_be_filled.items() if not can}
+
+
+@pytest.mark.parametrize(
+    "label, key",
+    [
+        ("Motivo da ligação", "motivo_da_ligacao"),
+        ("Renda (R$)", "renda_r"),
+        ("1º contato", "o_contato"),
+        ("", ""),
+        ("日本", ""),
+        ("A-b", "a_b"),
+        ("x" * 41, "x" * 40),
+    ],
+)
+def test_a_name_for_programs_is_made_from_a_label(label, key):
+    assert key_of(label) == key
 
 
 # -- which calls a layout serves (EPB-69) --------------------------------------------------------------------

@@ -51,6 +51,7 @@ class FakeWall:
         self.centre = centre or Centre()
         self.picture: dict = {"queues": [], "agents": [], "waiting": []}
         self.watchers: set = set()
+        self.agents: dict = {}
         self.phones = SimpleNamespace(trunk_calls=lambda id: 0, engine=SimpleNamespace(detects=True))
         self.pictures_taken = 0
         self.reloads = 0

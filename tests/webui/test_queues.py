@@ -6,7 +6,6 @@ from crm import audit, centre, layouts, numbers, queues, users
 from crm.users import Role
 from tests.fakes.wall import FakeWall
 from tests.webui.site import serving
-from webui.layouts.pages import as_key
 
 SALES = {
     "name": "sales",
@@ -127,20 +126,6 @@ async def test_an_empty_list_says_what_a_queue_is(site):
 
 
 # -- layouts -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "label, key",
-    [
-        ("Motivo da ligação", "motivo_da_ligacao"),
-        ("1º contato", "o_contato"),
-        ("", ""),
-        ("日本", ""),
-        ("A-b", "a_b"),
-    ],
-)
-def test_a_name_for_programs_is_made_from_a_label(label, key):
-    assert as_key(label, 40) == key
 
 
 async def category_type(site) -> layouts.CategoryType:

@@ -17,6 +17,7 @@ from webui.filters.words import said as filter_said
 from webui.i18n import LANGUAGES, N_
 from webui.imports.said import TARGETS
 from webui.layouts.words import KINDS as FIELD_KINDS
+from webui.layouts.words import SCENARIOS
 from webui.page import ROLES
 from webui.reports.said import EVERY
 from webui.scripts.words import KINDS as SCRIPT_KINDS
@@ -80,6 +81,7 @@ THINGS = {
     "trunk": N_("Trunk"),
     "route": N_("Route"),
     "pause": N_("Pause"),
+    "pauses": N_("Pauses"),
 }
 """The first word, or two, of a subject."""
 
@@ -139,6 +141,8 @@ FACTS = {
     "members": N_("Agents"),
     "fields": N_("Fields"),
     "types": N_("Types"),
+    "permissions": N_("Permissions"),
+    "scenarios": N_("Scenarios"),
     "type": N_("Type"),
     "success": N_("Success"),
     "company": N_("Company"),
@@ -270,6 +274,7 @@ CODES: Mapping[str, Mapping[str, str]] = {
     "role": ROLES,
     "language": LANGUAGES,
     "kind": CONTACT_KINDS | FIELD_KINDS | SCRIPT_KINDS,
+    "scenarios": SCENARIOS,
     "source": {code: word for code, (word, _) in campaigns.SOURCES.items()},
     "hours_preset": {code: word for code, (word, _) in campaigns.PRESETS.items()},
     "callback_mode": {code: word for code, (word, _) in campaigns.CALLBACKS.items()},

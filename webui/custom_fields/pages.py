@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from crm import custom_fields
-from crm.custom_fields import CustomField, key_of
+from crm.custom_fields import CustomField
+from crm.form import key_of
 from crm.refused import Refused
 from webui.address import is_id
 from webui.auth import require
 from webui.layouts.words import KINDS
 from webui.page import DB, render, words
-from webui.sent import errors, typed
+from webui.sent import errors, moved, typed
 
 routes = web.RouteTableDef()
 
@@ -45,16 +46,6 @@ async def change(request: web.Request) -> web.Response:
     except Refused as refused:
         return await page(request, sent, errors(request, refused))
     raise web.HTTPSeeOther("/custom_fields?saved=1")
-
-
-def moved(ids: list[int], which: int, where: str) -> list[int]:
-    """The order with one a place earlier or later."""
-    if which in ids:
-        place = ids.index(which)
-        other = place + (-1 if where == "up" else 1)
-        if 0 <= other < len(ids):
-            ids[place], ids[other] = ids[other], ids[place]
-    return ids
 
 
 async def page(

@@ -1,7 +1,5 @@
 """Layouts: the forms agents fill about calls (EPB-64 to EPB-69), their categories, and a trial of each."""
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -9,21 +7,23 @@ from typing import Any
 from aiohttp import web
 from multidict import MultiMapping
 
-from crm import layouts
+from crm import campaigns, layouts
 from crm.entry import MESSAGES
-from crm.form import CATEGORY, CHOICES, Layout, check
+from crm.form import CATEGORY, CHOICES, Layout, Permission, check, key_of
 from crm.refused import Refused
 from webui.address import Address, is_id
 from webui.auth import require
 from webui.effect import take_effect
-from webui.layouts.words import KINDS
+from webui.layouts.words import KINDS, SCENARIOS
 from webui.page import DB, FLOOR, render, words
 from webui.sent import errors, several, typed
 
 BLANK_ROWS = 3
 FACTS = ("key", "label", "kind", "required", "options", "length_max")
+WHO = ("group_id", "campaign_id")
 
 Row = dict[str, str]
+Permitted = dict[str, Any]
 
 routes = web.RouteTableDef()
 
@@ -47,18 +47,19 @@ async def all_layouts(request: web.Request) -> web.Response:
 @routes.get("/layouts/new")
 @require("administer")
 async def new(request: web.Request) -> web.Response:
-    return await form(request, None, {}, [], [])
+    return await form(request, None, {}, [], [], [])
 
 
 @routes.post("/layouts/new")
 @require("administer")
 async def create(request: web.Request) -> web.Response:
     sent = await request.post()
-    rows = rows_of(sent)
+    rows, permitted = rows_of(sent), permitted_of(sent)
     try:
-        made = await layouts.create(request.app[DB], request["user"], **facts(sent, rows))
+        made = await layouts.create(request.app[DB], request["user"], **facts(sent, rows, permitted))
     except Refused as refused:
-        return await form(request, None, typed(sent), rows, several(sent, "types"), errors(request, refused))
+        wrong = errors(request, refused)
+        return await form(request, None, typed(sent), rows, several(sent, "types"), permitted, wrong)
     await take_effect(request)
     raise web.HTTPSeeOther(f"/layouts/{made.id}?saved=1")
 
@@ -66,22 +67,19 @@ async def create(request: web.Request) -> web.Response:
 @routes.get("/layouts/{id:[0-9]{1,9}}")
 @require("administer")
 async def one(request: web.Request) -> web.Response:
-    layout = await find(request)
-    values = {"name": layout.name, "label": layout.label}
-    types = [str(type.id) for type in layout.types]
-    return await form(request, layout, values, [row_of(asdict(field)) for field in layout.fields], types)
+    return await as_it_is(request, await find(request))
 
 
 @routes.post("/layouts/{id:[0-9]{1,9}}")
 @require("administer")
 async def update(request: web.Request) -> web.Response:
     layout, sent = await find(request), await request.post()
-    rows = rows_of(sent)
+    rows, permitted = rows_of(sent), permitted_of(sent)
     try:
-        await layouts.update(request.app[DB], request["user"], layout.id, **facts(sent, rows))
+        await layouts.update(request.app[DB], request["user"], layout.id, **facts(sent, rows, permitted))
     except Refused as refused:
         wrong = errors(request, refused)
-        return await form(request, layout, typed(sent), rows, several(sent, "types"), wrong)
+        return await form(request, layout, typed(sent), rows, several(sent, "types"), permitted, wrong)
     await take_effect(request)
     raise web.HTTPSeeOther(f"/layouts/{layout.id}?saved=1")
 
@@ -93,10 +91,7 @@ async def remove(request: web.Request) -> web.Response:
     try:
         await layouts.remove(request.app[DB], request["user"], layout.id)
     except Refused as refused:
-        values = {"name": layout.name, "label": layout.label}
-        rows = [row_of(asdict(field)) for field in layout.fields]
-        types = [str(type.id) for type in layout.types]
-        return await form(request, layout, values, rows, types, errors(request, refused))
+        return await as_it_is(request, layout, errors(request, refused))
     await take_effect(request)
     raise web.HTTPSeeOther("/layouts")
 
@@ -170,15 +165,30 @@ async def category_page(
     )
 
 
+async def as_it_is(
+    request: web.Request, layout: Layout, wrong: Mapping[str, str] | None = None
+) -> web.Response:
+    return await form(
+        request,
+        layout,
+        {"name": layout.name, "label": layout.label},
+        [row_of(asdict(field)) for field in layout.fields],
+        [str(type.id) for type in layout.types],
+        [shown(permission) for permission in layout.permissions],
+        wrong,
+    )
+
+
 async def form(
     request: web.Request,
     layout: Layout | None,
     values: Mapping[str, str],
     rows: Sequence[Row],
     types: Sequence[str],
+    permitted: Sequence[Permitted],
     wrong: Mapping[str, str] | None = None,
 ) -> web.Response:
-    _ = words(request)
+    _, db = words(request), request.app[DB]
     return render(
         request,
         "layouts/form.html",
@@ -187,19 +197,42 @@ async def form(
         values=values,
         rows=[*rows, *(row_of({}) for _row in range(BLANK_ROWS))],
         chosen=set(types),
-        types=await layouts.types(request.app[DB]),
+        types=await layouts.types(db),
         kinds=[(kind, _(word)) for kind, word in KINDS.items()],
+        permitted=permitted,
+        groups=sorted((each.id, each.name) for each in request.app[FLOOR].centre.groups.values()),
+        campaigns=[(each.id, each.name) for each in await campaigns.all(db)],
+        scenarios=[(scenario, _(word)) for scenario, word in SCENARIOS.items()],
         errors=wrong or {},
         saved="saved" in request.query,
     )
 
 
-def facts(sent: MultiMapping[Any], rows: Sequence[Row]) -> dict[str, Any]:
+def facts(sent: MultiMapping[Any], rows: Sequence[Row], permitted: Sequence[Permitted]) -> dict[str, Any]:
     return {
-        "name": str(sent.get("name", "")) or as_key(str(sent.get("label", "")), 40),
+        "name": str(sent.get("name", "")) or key_of(str(sent.get("label", ""))),
         "label": sent.get("label", ""),
         "fields": rows,
         "types": several(sent, "types"),
+        "permissions": permitted,
+    }
+
+
+def permitted_of(sent: MultiMapping[Any]) -> list[Permitted]:
+    """The permissions as chosen; a row in which nothing is chosen is none."""
+    every = [
+        {who: str(sent.get(f"{who}.{n}", "")) for who in WHO} | {"scenarios": several(sent, f"scenarios.{n}")}
+        for n in several(sent, "permission")
+        if f"revoke.{n}" not in sent
+    ]
+    return [each for each in every if any(each.values())]
+
+
+def shown(permission: Permission) -> Permitted:
+    return {
+        "group_id": permission.group_id or "",
+        "campaign_id": permission.campaign_id or "",
+        "scenarios": permission.scenarios,
     }
 
 
@@ -209,7 +242,7 @@ def rows_of(sent: MultiMapping[Any]) -> list[Row]:
     for n in several(sent, "row"):
         row = {name: str(sent.get(f"{name}.{n}", "")) for name in FACTS}
         if (row["label"] or row["key"]) and f"remove.{n}" not in sent:
-            row["key"] = row["key"] or as_key(row["label"], 40)
+            row["key"] = row["key"] or key_of(row["label"])
             rows.append((as_position(str(sent.get(f"position.{n}", ""))), row))
     return [row for _position, row in sorted(rows, key=lambda pair: pair[0])]
 
@@ -220,12 +253,6 @@ def row_of(field: Mapping[str, Any]) -> Row:
         "options": "\n".join(field.get("options", ())),
         "required": "1" if field.get("required") else "",
     }
-
-
-def as_key(label: str, length_max: int) -> str:
-    """A name for programs made from a label: "Motivo da ligação" gives motivo_da_ligacao."""
-    plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_0123456789")[:length_max]
 
 
 def as_position(text: str) -> float:

@@ -1,6 +1,6 @@
-"""How the kinds of a field are called, of a layout and of a custom field. Pure."""
+"""How the kinds of a field are called, of a layout and of a custom field, and how calls come to be. Pure."""
 
-from crm.form import Kind
+from crm.form import Kind, Scenario
 from webui.i18n import N_
 
 KINDS = {
@@ -13,4 +13,9 @@ KINDS = {
     Kind.MOTIVE: N_("Motive"),
     Kind.SEGMENT: N_("Segment"),
     Kind.CHECKBOX: N_("Tick box"),
+}
+SCENARIOS: dict[str, str] = {
+    Scenario.DIALER: N_("Dialer"),
+    Scenario.MANUAL: N_("Manual"),
+    Scenario.INBOUND: N_("Inbound"),
 }
