@@ -893,6 +893,7 @@ class OneToOne:
             user = self.floor.centre.users.get(held.user_id)
             item = await items.by_id(self.db, held.item_id)
             if user and item and held.until > now and held.user_id not in self.works:
+                await items.renew(self.db, user.id, item.id, now, self.lease_seconds)
                 await self._take(self.floor.desk(user), item)
 
     async def tick(self) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from crm import form, users
+from crm import users
+from crm.entry import MESSAGES
 from crm.refused import Refused
 from webui.auth import SESSION_OVER, from_ourselves, held_open, still_logged_in
 from webui.page import FLOOR, PERFORM, SETTINGS, fragment, said, words
@@ -221,4 +222,4 @@ class Page:
 def field_errors(request: web.Request, errors: Mapping[str, str]) -> dict[str, str]:
     """What is wrong with each answer, as a sentence in the reader's language."""
     _ = words(request)
-    return {key: _(form.MESSAGES.get(wrong, wrong)) for key, wrong in errors.items()}
+    return {key: _(MESSAGES.get(wrong, wrong)) for key, wrong in errors.items()}

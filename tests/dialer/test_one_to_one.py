@@ -641,7 +641,11 @@ async def test_what_a_supervisor_frees_leaves_the_agents_window(here):
 async def test_a_server_that_starts_again_gives_agents_back_what_they_held(here):
     work = await here.next()
     here.one.works.clear()  # as a new process has none
+    here.now += MINUTE * 0.9
     await here.one._restore()
+    assert here.work()["item"] == work["item"]
+    here.now += MINUTE * 0.25  # the lease of before is over
+    await here.one.tick()
     assert here.work()["item"] == work["item"]
     assert await here.dial(work)
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from crm import actions, campaigns, contacts, filters, layouts, scripts
+from crm import actions, attempts, campaigns, contacts, filters, layouts, scripts
 from crm.blocklist import Blocklist
 from crm.item_states import Result
 from crm.users import Role
@@ -106,6 +106,65 @@ async def test_next_shows_the_person_and_saving_without_dialing_frees_the_hands(
     assert "Out" in words(await browser.text(f"/work/history/{await contact_of(site, item)}"))
 
 
+async def test_a_contact_that_was_no_call_is_recorded_from_the_window(site, browser):
+    """TEL-06, TEL-08 … TEL-10: action, conversation and outcome, without dialing."""
+    kind = await actions.create_type(
+        site.db, None, name="Counter", outcomes=[{"name": "Bought", "result": "success"}]
+    )
+    await at_the_station(site, browser)
+    page = await follow(browser, await browser.post("/work/act/NextItem", campaign=str(site.campaign.id)))
+    assert "Record a contact that was no call" in page and "Counter" in page and "Bought" in page
+    item = site.one.works[site.agent.id].item.id
+    sent = {"item": str(item), "type": str(kind.id)}
+    answer = await browser.post("/work/act/RecordContact", **sent)
+    assert "This has to be filled in." in await follow(browser, answer) and site.one.works
+    sent |= {"outcome": str(kind.outcomes[0].id), "conversation": "Came to the shop"}
+    await browser.post("/work/act/RecordContact", **sent)
+    assert not site.one.works
+    page = words(await browser.text("/work/operation?view=concluded"))
+    assert "Person 1" in page
+    history = words(await browser.text(f"/work/history/{await contact_of(site, item)}"))
+    assert "Counter: Bought" in history and "Came to the shop" in history and "Attempts" not in history
+    assert await site.db.fetchval("SELECT count(*) FROM attempt") == 0
+
+
+async def test_a_call_that_a_restart_cut_is_said_with_what_to_do(site, browser):
+    await at_the_station(site, browser)
+    await browser.post("/work/act/NextItem", campaign=str(site.campaign.id))
+    work = site.one.works[site.agent.id]
+    now = datetime.datetime.now(datetime.UTC)
+    await attempts.begin(site.db, site.agent, work.item.id, work.phones[0].number, now)
+    site.one.works.clear()
+    await attempts.close_left_open(site.db, now + datetime.timedelta(seconds=1))
+    await site.one._restore()
+    page = words(await browser.text(f"/work/{site.campaign.id}"))
+    assert "The system restarted during the call to" in page and "Call again" in page
+
+
+async def test_what_is_wrong_with_an_outcome_is_said_in_words(site, browser):
+    await at_the_station(site, browser)
+    await browser.post("/work/act/NextItem", campaign=str(site.campaign.id))
+    item = site.one.works[site.agent.id].item.id
+    async with browser.live() as line:
+        await line.ask("Attach", page="work")
+        asked = {"item": item, "result": "callback", "conversation": "Wrote", "callback_date": "2001-01-02"}
+        refused = await line.ask("RecordContact", **asked, callback_time="10:00")
+        assert refused["error"]["details"]["errors"] == {
+            "callback_at": "This moment is over: choose one to come."
+        }
+        refused = await line.ask("RecordContact", **asked | {"callback_date": "2099-01-02"})
+        assert refused["error"]["details"]["errors"] == {"callback_at": "Say at what time, too."}
+
+
+async def test_an_overdue_callback_stands_out_in_the_list(site, browser):
+    await site.db.execute(
+        "UPDATE list_item SET state = 1, due_at = now() - interval '1 hour'"
+        " WHERE id = (SELECT max(id) FROM list_item)"
+    )
+    page = words(await browser.text(f"/work/{site.campaign.id}"))
+    assert re.search(r"Person 3 .*?overdue .*?Person 1", page) and page.count(" overdue ") == 2
+
+
 async def contact_of(site, item):
     return await site.db.fetchval("SELECT contact_id FROM list_item WHERE id = $1", item)
 
@@ -133,7 +192,7 @@ async def test_the_page_of_a_campaign_is_a_screen_of_the_desk_with_regions_of_it
     await at_the_station(site, browser)
     async with browser.live() as line:
         answer = await line.ask("Attach", page="work")
-        assert set(answer["regions"]) == {"status", "call", "work", "form", "save"}
+        assert set(answer["regions"]) == {"status", "call", "work", "form", "save", "pending"}
         assert answer["snapshot"]["work"] is None
         taken = await line.ask("NextItem", campaign=site.campaign.id)
         assert taken["ok"], taken
@@ -161,7 +220,7 @@ async def test_the_operation_shows_scheduled_customers_and_moves_and_deletes_the
     assert (await site.db.fetchval("SELECT due_at FROM list_item WHERE id = $1", item)).year == 2099
     answer = await browser.post("/work/act/MoveCallback", item=str(item), back=back,
                                 callback_date="2001-01-02", callback_time="10:30")  # fmt: skip
-    assert "outside what is allowed" in await follow(browser, answer)
+    assert "This moment is over" in await follow(browser, answer)
     await browser.post("/work/act/RemoveCallback", item=str(item), back=back, reason="Gave up")
     assert await site.db.fetchval("SELECT state FROM list_item WHERE id = $1", item) == 2
 

@@ -33,6 +33,7 @@ live.PAGES["work"] = {
     "work": "work/window.html",
     "form": "desk/form.html",
     "save": "work/outcome.html",
+    "pending": "desk/pending.html",
 }
 SITUATIONS = (State.NOT_WORKED, State.TRYING, State.TO_CALL_BACK, State.TRYING_CALLBACK)  # UAU-48 … UAU-51
 VIEWS: Mapping[str, str] = {  # of the telemarketing operation, TEL-04 … TEL-06
@@ -133,6 +134,7 @@ async def people(request: web.Request, campaign: Campaign) -> dict[str, Any]:
         "states": campaign_words.badges(request, campaign_words.ITEM_STATES),
         "last": dict(campaign_words.choices(request, campaign_words.SITUATIONS)),
         "overdue": await callbacks.overdue_count(request.app[DB], user, at, campaign.id),
+        "at": at,
         "address": lambda number: f"/work/{campaign.id}?" + urlencode({**kept, "page": number}),
     }
 

@@ -5,6 +5,7 @@ import { toast } from "./toast.js";
 import "./load.js";
 
 const AFTER = 500; // ms without typing
+const FORMS = "[data-window], [data-contact], [data-outcome]";
 const frame = document.querySelector("[data-taken]");
 const find = (selector, root = document) => root.querySelector(selector);
 
@@ -23,6 +24,7 @@ const ASKS = {
   BlockNumber: ({ item, number, note, record }) => ["BlockNumber", { item, number, note, record: record === "1" }],
   ExitItem: ({ item }) => ["ExitItem", { item }],
   NextItem: ({ item }) => ["ExitItem", { item }],
+  RecordContact: (typed) => ["RecordContact", typed],
   SetOutcome: ({ status, again_date, ...typed }) => ["SetOutcome", typed],
   voicemail: ({ item, note }) => ["SetOutcome", { item, note, status: "voicemail" }],
   wrong_number: ({ item, note }) => ["SetOutcome", { item, note, wrong_number: true }],
@@ -31,14 +33,15 @@ const ASKS = {
   block: ({ item, number, note }) => ["BlockNumber", { item, number, note }],
 };
 
+const SAVES = ["SaveWithoutDialing", "RecordContact", "SetOutcome"];
 document.addEventListener("submit", async (event) => {
   const form = event.target;
-  if (event.defaultPrevented || !form.matches("[data-window], [data-outcome]")) return;
+  if (event.defaultPrevented || !form.matches(FORMS)) return;
   event.preventDefault();
   if (form.dataset.sending !== undefined) return;
   form.dataset.sending = "";
   const campaign = Number(find("[data-work]")?.dataset.campaign);
-  const button = event.submitter?.value ?? (form.matches("[data-window]") ? "DialItem" : "SetOutcome");
+  const button = event.submitter?.value ?? (form.matches("[data-window]") ? "DialItem" : form.matches("[data-contact]") ? "RecordContact" : "SetOutcome");
   clearTimeout(timer);
   typing = null;
   say(form, "", {});
@@ -48,9 +51,16 @@ document.addEventListener("submit", async (event) => {
       const answers = draft.now();
       if (answers) asked.answers = answers;
     }
-    await live.request(verb, asked);
+    const contact = find("[data-work]")?.dataset.contact;
+    const answer = await live.request(verb, asked);
+    if (SAVES.includes(verb) && !answer.work) {
+      kept = null;
+      toast(frame.dataset.saved.replace("{contact}", contact), "ok");
+    }
     if (button === "NextItem") await live.request("NextItem", { campaign });
   } catch (refused) {
+    const { callback_at, ...others } = refused.details?.errors ?? {};
+    if (button === "no_contact" && callback_at) refused.details.errors = { ...others, again_at: callback_at };
     refusedWith(form, refused);
   } finally {
     delete form.dataset.sending;
@@ -64,7 +74,8 @@ function refusedWith(form, refused) {
   const others = Object.fromEntries(Object.entries(errors).filter(([name]) => !(name in here)));
   const inForm = Object.keys(others).some((name) => find(`#tabulation [data-field="${name}"]`));
   if (inForm) draft.refused(others);
-  say(form.isConnected ? form : find("[data-window], [data-outcome]") ?? form, inForm || Object.keys(here).length || find("[data-window-refusal]") ? "" : refused.message, here);
+  const place = form.isConnected ? form : find(`[data-typed="${form.dataset.typed}"]`) ?? find(FORMS) ?? form;
+  say(place, inForm || Object.keys(here).length || find("[data-window-refusal]") ? "" : refused.message, here);
 }
 
 function say(form, message, errors) {
@@ -81,7 +92,7 @@ function say(form, message, errors) {
     find("span", note).textContent = wrong ?? "";
     note.hidden = !wrong;
   }
-  const first = find(".field-wrong input, .field-wrong select", form);
+  const first = find(".field-wrong :is(input, select, textarea)", form);
   first?.closest("details")?.setAttribute("open", "");
   first?.focus();
 }
@@ -89,22 +100,40 @@ function say(form, message, errors) {
 // What is typed is kept by the server, and comes back with the page.
 let timer = 0;
 let typing = null;
+let kept = null; // what was typed last, and of whom
 function keep() {
   clearTimeout(timer);
   const form = typing;
   typing = null;
   if (!form?.isConnected || form.dataset.sending !== undefined) return;
   const { item, ...typed } = values(form);
-  for (const input of form.elements) if (input.name && input.type !== "radio" && input.type !== "checkbox") typed[input.name] ??= "";
+  for (const input of form.elements) if (input.name && input.type !== "radio") typed[input.name] ??= "";
+  kept = { item, values: { ...(kept?.item === item && kept.values), ...typed } };
   live.request("DraftItem", { item, values: typed }).then(() => (form.dataset.kept = ""), () => (typing ??= form));
 }
 document.addEventListener("input", (event) => {
-  const form = event.target.closest("[data-window], [data-outcome]");
+  const form = event.target.closest(FORMS);
   if (!form) return;
   typing = form;
   delete form.dataset.kept;
   clearTimeout(timer);
   timer = setTimeout(keep, AFTER);
+});
+// A server that was started again knows the person in hand, and not what was being typed.
+live.addEventListener("back", () => {
+  if (!kept || find("[data-work]")?.dataset.work !== kept.item) return;
+  for (const form of document.querySelectorAll(FORMS)) {
+    for (const [name, value] of Object.entries(kept.values)) {
+      for (const input of value ? form.querySelectorAll(`[name="${name}"]`) : []) {
+        if (input.type === "radio") input.checked ||= input.value === value && !find(`[name="${name}"]:checked`, form);
+        else if (input.type === "checkbox") input.checked = true;
+        else if (input.type !== "hidden") input.value ||= value;
+        input.closest("details")?.setAttribute("open", "");
+      }
+    }
+  }
+  settle();
+  live.request("DraftItem", kept).catch(() => {});
 });
 document.addEventListener("focusout", keep);
 addEventListener("pagehide", keep);
@@ -141,7 +170,7 @@ document.addEventListener("change", (event) => {
   }
 });
 function choose(result) {
-  const radio = result && find(`[data-outcome] [name=result][value=${result}]`);
+  const radio = result && find(`:is([data-outcome], [data-contact]) [name=result][value=${result}]`);
   if (radio) radio.checked = true;
 }
 document.addEventListener("click", (event) => {
