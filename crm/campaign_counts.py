@@ -27,6 +27,14 @@ class Counts:
     of_state: dict[str, int]  # by the names above; what is not there is none
 
     @property
+    def states(self) -> dict[State, int]:
+        """Of each state; the concluded ones together."""
+        answer = dict.fromkeys(State, 0)
+        for state, name in NAMES.items():
+            answer[State.CONCLUDED if state > max(State) else State(state)] += self.of_state.get(name, 0)
+        return answer
+
+    @property
     def all(self) -> int:
         return sum(self.of_state.values())
 

@@ -1,10 +1,11 @@
 """PURE. When a campaign may call: its validity and its grid of hours, each weekday by itself."""
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 DAY = 24 * 60
 WEEK = 7
+DAYS_AHEAD = 366  # that are looked at
 Hours = Mapping[str, Sequence[Sequence[int]]]  # {"0": [[480, 720], …]}: minutes of a weekday, Monday is 0
 
 
@@ -43,6 +44,50 @@ def is_in(hours: Hours, local: datetime.datetime) -> bool:
 
 def hours_per_week(hours: Hours) -> float:
     return sum(end - start for spans in hours.values() for start, end in spans) / 60
+
+
+def common(hours: Hours, others: Hours) -> dict[str, list[list[int]]]:
+    """The minutes of each weekday that both allow."""
+    both = {
+        day: [
+            [max(start, opens), min(end, closes)]
+            for start, end in spans
+            for opens, closes in others.get(day, ())
+            if max(start, opens) < min(end, closes)
+        ]
+        for day, spans in hours.items()
+    }
+    return {day: spans for day, spans in both.items() if spans}
+
+
+def open_seconds(hours: Hours, begins: datetime.datetime, ends: datetime.datetime) -> float:
+    """How much of that time is open; both where the centre is."""
+    return sum(
+        max(0.0, (min(closes, ends) - max(opens, begins)).total_seconds())
+        for opens, closes in openings(hours, begins, (ends.date() - begins.date()).days)
+    )
+
+
+def through_at(hours: Hours, begins: datetime.datetime, seconds: float) -> datetime.datetime | None:
+    """When so many open seconds have passed; None when not within a year. Both where the centre is."""
+    left = seconds
+    for opens, closes in openings(hours, begins, DAYS_AHEAD):
+        passes = (closes - max(opens, begins)).total_seconds()
+        if passes >= left:
+            return max(opens, begins) + datetime.timedelta(seconds=left)
+        left -= max(0.0, passes)
+    return None
+
+
+def openings(
+    hours: Hours, begins: datetime.datetime, days: int
+) -> Iterator[tuple[datetime.datetime, datetime.datetime]]:
+    """From when to when it is open, from that day on and so many days more."""
+    for ahead in range(days + 1):
+        day = begins.date() + datetime.timedelta(days=ahead)
+        midnight = datetime.datetime.combine(day, datetime.time(), begins.tzinfo)
+        for start, end in hours.get(str(day.weekday()), ()):
+            yield midnight + datetime.timedelta(minutes=start), midnight + datetime.timedelta(minutes=end)
 
 
 def campaign_open(

@@ -7,19 +7,22 @@ from typing import Any
 
 import asyncpg
 
-from crm import campaigns, quotas
+from crm import campaign_counts, campaigns, hours, quotas
 from crm.calls import ZONE
 from crm.campaigns import Campaign
 from crm.contacts import patterns
 from crm.db import Db
 from crm.e164 import display
 from crm.entry import missing
-from crm.item_states import SITUATION_LABELS, STATE_LABELS, TO_WORK, Result, Situation, State
+from crm.item_states import SITUATION_LABELS, STATE_LABELS, Result, Situation, State
 from crm.said import Said
 from crm.users import User
 
 PAGE = 50
+PAGES_MAX = 200  # nobody reads further; a search finds who stands behind
 FOUND_MAX = 1000  # customers a search looks for on the list
+HOUR = datetime.timedelta(hours=1)
+PACE_SECONDS_MIN = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Page:
     rows: tuple[Row, ...]
     page: int  # from 1
     more: bool
+    cut: bool = False  # more people fit than are ever shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,8 @@ class Progress:
     overdue: int  # callbacks
     successes: int
     failures: int
-    ended_last_hour: int  # items that came to their end
-    seconds_left: float | None  # at this pace; None while nothing comes to its end
+    ended_an_hour: float  # items that come to their end, at the pace of the last hour
+    seconds_left: float | None  # of open hours, at this pace; None while nothing comes to its end
     agents: tuple[Working, ...]
 
 
@@ -98,7 +102,8 @@ ROW = """
     SELECT item.id, item.contact_id, contact.name AS contact, contact.document, contact.external_code,
            item.state, item.priority, item.attempts, item.due_at, item.callback_owner,
            coalesce(owner.name, '') AS callback_agent, item.callback_note, item.result, item.concluded_at,
-           item.last_attempt_at, item.last_situation, item.held_by, coalesce(holder.name, '') AS held_agent
+           item.last_attempt_at, item.last_situation, item.held_by, coalesce(holder.name, '') AS held_agent,
+           {found} AS found
       FROM chosen
       JOIN list_item AS item ON item.id = chosen.id
       JOIN contact ON contact.id = item.contact_id
@@ -106,22 +111,11 @@ ROW = """
       LEFT JOIN user_account AS holder ON holder.id = item.held_by
      ORDER BY chosen.place
 """
-FOUND = """
-    SELECT contact.id FROM contact
-     WHERE (cardinality($7::text[]) = 0 OR contact.found_by LIKE ALL ($7))
-       AND ($8 = '' OR contact.document = $8)
-       AND ($9 = '' OR contact.external_code = $9)
-       AND ($10 = '' OR contact.id IN (SELECT contact_id FROM contact_phone
-                                        WHERE reverse(number) LIKE reverse($10) || '%'))
-       AND EXISTS (SELECT FROM list_item WHERE list_item.campaign_id = $1 AND contact_id = contact.id)
-     LIMIT 1000
-"""
 # In the order of dialing. Each part is read from its own index, no further than the page asked for.
 PARTS: Mapping[str, str] = {
     "callback": """
         SELECT item.id, 0 AS part, 0 AS tries, item.due_at, item.priority FROM list_item AS item
-         WHERE item.campaign_id = $1 AND item.state IN (1, 3) AND item.due_at <= $4 {of}
-           AND (item.callback_owner IS NULL OR item.callback_owner = $5::integer)
+         WHERE item.campaign_id = $1 AND item.state IN (1, 3) AND item.due_at <= $4 AND {theirs} {of}
          ORDER BY item.due_at, item.priority, item.id LIMIT $2::integer + $3::integer + 1""",
     "not_worked": """
         SELECT item.id, 1 AS part, 0 AS tries, NULL::timestamptz AS due_at, item.priority
@@ -139,8 +133,7 @@ PARTS: Mapping[str, str] = {
     "later": """
         SELECT item.id, 3 AS part, 0 AS tries, item.due_at, item.priority FROM list_item AS item
          WHERE item.campaign_id = $1 AND item.state IN (1, 3)
-           AND NOT (item.due_at <= $4
-           AND (item.callback_owner IS NULL OR item.callback_owner = $5::integer)) {of}
+           AND NOT (item.due_at <= $4 AND {theirs}) {of}
          ORDER BY item.due_at, item.priority, item.id LIMIT $2::integer + $3::integer + 1""",
     "ended": """
         SELECT item.id, 4 + item.state AS part, 0 AS tries, NULL::timestamptz AS due_at, item.priority
@@ -163,7 +156,7 @@ PARTS_OF: Mapping[State | None, tuple[str, ...]] = {
 async def search(
     db: Db,
     campaign: Campaign,
-    user: User,
+    user: User | None,
     criteria: Criteria,
     situation: State | None,
     now: datetime.datetime,
@@ -172,97 +165,126 @@ async def search(
 ) -> Page:
     """The people of a list in the order of dialing, by situation (UAU-48 … UAU-51) or by what is known.
 
-    Without criteria and situation: who is still to be called. With criteria: whoever is on the list.
+    Without criteria and situation: who is still to be called. With criteria: whoever is on the list. It is
+    this agent's order, whose own callbacks come first; without one, everybody's do.
     """
-    asked = [
-        await patterns(db, criteria.name.replace("\x00", " ").split()[:8]) or [],
-        "".join(each for each in criteria.document.upper() if each.isalnum()),
-        criteria.external_code.strip().replace("\x00", ""),
-        "".join(each for each in criteria.phone if each.isdigit()),
-    ]
-    looking = any(asked)
-    of = " AND item.contact_id IN (SELECT id FROM found)" if looking else ""
+    page = min(max(page, 1), PAGES_MAX)
+    asked: list[Any] = [campaign.id, size, (page - 1) * size, now, user.id if user else 0, situation]
+    found = await those_found(db, criteria, situation, asked)
+    of = " AND item.contact_id IN (SELECT id FROM found)" if found else ""
     of += " AND item.state = $6::integer" if situation is not None else " AND $6::integer IS NULL"
-    parts = PARTS_OF[situation] if situation is not None or not looking else tuple(PARTS)
-    chosen = " UNION ALL ".join(f"({PARTS[part].replace('{of}', of)})" for part in parts)
+    parts = PARTS_OF[situation] if situation is not None or not found else tuple(PARTS)
+    theirs = "(item.callback_owner IS NULL OR item.callback_owner = $5::integer)" if user else "true"
+    chosen = " UNION ALL ".join(f"({PARTS[part].format(of=of, theirs=theirs)})" for part in parts)
     rows = await db.fetch(
         f"""
-        WITH {"found AS MATERIALIZED (" + FOUND + ")," if looking else ""}
-        asked AS (SELECT $4::timestamptz, $5::integer),
+        WITH {f"found AS MATERIALIZED ({found})," if found else ""}
         chosen AS MATERIALIZED (
             SELECT id, row_number() OVER (ORDER BY part, tries, due_at, priority, id) AS place
               FROM ({chosen}) AS parts
              WHERE $4::timestamptz IS NOT NULL AND $5::integer IS NOT NULL  -- not every part asks for them
              ORDER BY part, tries, due_at, priority, id LIMIT $2 + 1 OFFSET $3
         )
-        {ROW}
+        {ROW.format(found="(SELECT count(*) FROM found)" if found else "0")}
         """,
-        campaign.id,
-        size,
-        (max(page, 1) - 1) * size,
-        now,
-        user.id,
-        situation,
-        *(asked if looking else ()),
+        *asked,
     )
-    found = [
-        Row(
-            **{
-                **row,
-                "state": State(row["state"]),
-                "result": Result(row["result"]) if row["result"] else None,
-            }
+    more = len(rows) > size
+    cut = bool(rows) and (rows[0]["found"] >= FOUND_MAX or (more and page >= PAGES_MAX))
+    return Page(tuple(read(row) for row in rows[:size]), page, more and page < PAGES_MAX, cut)
+
+
+def read(row: asyncpg.Record) -> Row:
+    values = {name: value for name, value in row.items() if name != "found"}
+    result = Result(row["result"]) if row["result"] else None
+    return Row(**{**values, "state": State(row["state"]), "result": result})
+
+
+async def those_found(db: Db, criteria: Criteria, situation: State | None, asked: list[Any]) -> str:
+    """The query of the customers on the list who meet the criteria, empty without any; `asked` grows.
+
+    Each word is compared by itself, which an index by letters can do, and all of them at once cannot.
+    """
+
+    def argument(value: str) -> str:
+        asked.append(value)
+        return f"${len(asked)}::text"
+
+    document = "".join(each for each in criteria.document.upper() if each.isalnum())
+    code = criteria.external_code.strip().replace("\x00", "")
+    phone = "".join(each for each in criteria.phone if each.isascii() and each.isdigit())
+    words = criteria.name.replace("\x00", " ").split()[:8]
+    conditions = [f"contact.found_by LIKE {argument(each)}" for each in await patterns(db, words) or ()]
+    if document:
+        conditions.append(f"contact.document = {argument(document)} AND contact.document <> ''")
+    if code:
+        conditions.append(f"contact.external_code = {argument(code)} AND contact.external_code <> ''")
+    if phone:
+        conditions.append(
+            "EXISTS (SELECT FROM contact_phone WHERE contact_phone.contact_id = contact.id"
+            f" AND reverse(contact_phone.number) LIKE {argument(phone[::-1] + '%')})"
         )
-        for row in rows
-    ]
-    return Page(tuple(found[:size]), max(page, 1), len(found) > size)
+    if not conditions:
+        return ""
+    state = " AND list_item.state = $6::integer" if situation is not None else ""
+    return f"""
+        SELECT contact.id FROM contact
+         WHERE {" AND ".join(conditions)}
+           AND EXISTS (SELECT FROM list_item
+                        WHERE list_item.campaign_id = $1 AND list_item.contact_id = contact.id{state})
+         LIMIT {FOUND_MAX}
+    """
 
 
 async def counts(db: Db | asyncpg.Connection, campaign_id: int) -> dict[State, int]:
-    rows = await db.fetch(
-        "SELECT state, count(*) AS n FROM list_item WHERE campaign_id = $1 GROUP BY state", campaign_id
-    )
-    known = {State(row["state"]): row["n"] for row in rows}
-    return {state: known.get(state, 0) for state in State}
+    return (await campaign_counts.by_campaign(db, [campaign_id]))[campaign_id].states
 
 
 # -- How far it is -----------------------------------------------------------------------------------------
 
 
 async def progress(db: Db, campaign: Campaign, now: datetime.datetime) -> Progress:
-    """What a supervisor watches."""
-    hour_ago = now - datetime.timedelta(hours=1)
-    states = await counts(db, campaign.id)
+    """What a supervisor watches. The pace is that of the open hours since the first try of the last hour."""
+    counted = (await campaign_counts.by_campaign(db, [campaign.id]))[campaign.id]
     row = await db.fetchrow(
         """
         SELECT (SELECT count(*) FROM list_item WHERE campaign_id = $1 AND held_by IS NOT NULL) AS in_use,
                (SELECT count(*) FROM list_item
                  WHERE campaign_id = $1 AND state IN (1, 3) AND held_by IS NULL AND due_at <= $2) AS overdue,
-               (SELECT count(*) FROM list_item
-                 WHERE campaign_id = $1 AND state = 4 AND result = 'success') AS successes,
-               (SELECT count(*) FROM list_item
-                 WHERE campaign_id = $1 AND state = 4 AND result = 'failure') AS failures,
-               (SELECT count(DISTINCT item.id) FROM attempt
-                  JOIN list_item AS item ON item.id = attempt.item_id AND item.state IN (4, 5, 6)
-                 WHERE attempt.campaign_id = $1 AND attempt.started >= $3 AND attempt.started <= $2)
-                   AS ended_last_hour
+               recent.ended, recent.began
+          FROM (SELECT count(DISTINCT item.id) AS ended, min(attempt.started) AS began
+                  FROM attempt
+                  LEFT JOIN list_item AS item ON item.id = attempt.item_id AND item.state IN (4, 5, 6)
+                 WHERE attempt.campaign_id = $1 AND attempt.generation = $4
+                   AND attempt.started >= $3 AND attempt.started <= $2) AS recent
         """,
         campaign.id,
         now,
-        hour_ago,
+        now - HOUR,
+        campaign.generation,
     )
-    left = sum(states[state] for state in TO_WORK)
-    every = sum(states.values())
-    pace = row["ended_last_hour"]
+    pace = hourly(row["ended"], campaign, row["began"], now)
     return Progress(
-        states=states,
-        all=every,
-        worked=every - states[State.NOT_WORKED],
-        left=left,
-        seconds_left=left / pace * 3600 if pace else (0.0 if not left else None),
+        states=counted.states,
+        all=counted.all,
+        worked=counted.worked,
+        left=counted.left,
+        in_use=row["in_use"],
+        overdue=row["overdue"],
+        successes=counted.of_state.get("success", 0),
+        failures=counted.of_state.get("failure", 0),
+        ended_an_hour=pace,
+        seconds_left=counted.left / pace * 3600 if pace else (0.0 if not counted.left else None),
         agents=tuple(await working(db, campaign, now)),
-        **row,
     )
+
+
+def hourly(ended: int, campaign: Campaign, began: datetime.datetime | None, now: datetime.datetime) -> float:
+    """What ended since then, in an hour: while the campaign was open, and in five minutes at the least."""
+    if began is None:
+        return 0.0
+    open_ = hours.open_seconds(campaign.hours, began.astimezone(ZONE), now.astimezone(ZONE))
+    return ended * 3600 / max(open_, PACE_SECONDS_MIN)
 
 
 async def working(db: Db, campaign: Campaign, now: datetime.datetime) -> list[Working]:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from crm import attempts, audit, campaigns, items
+from crm import attempts, audit, campaigns, items, progress
 from crm.db import connect
 from crm.item_states import Next, Result, Situation, State
 from crm.items import Criteria
@@ -484,8 +484,104 @@ async def test_progress_counts_what_a_recount_of_the_rows_counts(fresh_db, team,
     assert (seen.all, seen.left, seen.in_use) == (80, len(left), 1)
     assert seen.worked == sum(row["state"] != 0 for row in rows)
     assert seen.successes == sum(row["result"] == "success" for row in rows)
-    assert (seen.ended_last_hour, seen.seconds_left) == (1, len(left) * 3600)
+    assert (seen.ended_an_hour, seen.seconds_left) == (12, len(left) * 300)  # one, in at least five minutes
+    assert seen.states == {state: sum(row["state"] == state for row in rows) for state in State}
     assert {(each.agent, each.attempts, each.contacts) for each in seen.agents} == {
         ("Agent 1", 1, 1),
         ("Agent 2", 0, 0),
     }
+
+
+def clock(text):
+    """Of that day, in São Paulo."""
+    return NOON.replace(hour=int(text[:2]) + 3, minute=int(text[3:]))
+
+
+async def ended(db, campaign, agent, contact_id, at):
+    """Somebody who was tried then, and came to an end."""
+    item_id = await put(db, campaign, contact_id, state=4, result="success", attempts=1)
+    await db.execute(
+        """
+        INSERT INTO attempt (campaign_id, generation, item_id, contact_id, user_id, attempt_number, started)
+        VALUES ($1, $2, $3, $4, $5, 1, $6)
+        """,
+        campaign.id,
+        campaign.generation,
+        item_id,
+        contact_id,
+        agent.id,
+        at,
+    )
+
+
+@pytest.mark.parametrize(
+    ("preset", "tried", "now", "an_hour"),
+    [
+        ("24h", ["11:50", "11:55"], "12:00", 12),  # ten minutes after the first
+        ("24h", ["09:00", "11:30", "11:00"], "12:00", 2),  # what is over an hour old is another pace
+        ("08-12_14-18", ["11:40", "11:50"], "12:30", 6),  # nobody is called at lunch
+        ("24h", ["11:59"], "12:00", 12),  # one in a minute is not sixty an hour
+        ("24h", [], "12:00", 0),
+    ],
+)
+async def test_the_pace_is_that_of_the_time_it_was_worked(fresh_db, team, preset, tried, now, an_hour):
+    made = await campaign(fresh_db, team, hours_preset=preset)
+    ids = await people(fresh_db, 12)
+    for contact_id, at in zip(ids, tried, strict=False):
+        await ended(fresh_db, made, team[0], contact_id, clock(at))
+    for contact_id in ids[len(tried) :]:
+        await put(fresh_db, made, contact_id)
+    seen = await items.progress(fresh_db, made, clock(now))
+    assert seen.ended_an_hour == an_hour
+    assert seen.seconds_left == (pytest.approx((12 - len(tried)) / an_hour * 3600) if an_hour else None)
+
+
+async def test_a_situation_is_looked_for_among_everybody_who_fits(fresh_db, team, winback, monkeypatch):
+    monkeypatch.setattr(progress, "FOUND_MAX", 3)
+    ids = await people(fresh_db, 6)
+    for contact_id in ids[:5]:
+        await put(fresh_db, winback, contact_id)
+    promised = await put(fresh_db, winback, ids[5], state=1, attempts=1, due_at=NOON)
+
+    async def found(situation, **criteria):
+        return await items.search(fresh_db, winback, team[0], items.Criteria(**criteria), situation, NOON)
+
+    assert [row.id for row in (await found(State.TO_CALL_BACK, name="person")).rows] == [promised]
+    assert [row.id for row in (await found(State.TO_CALL_BACK, name="per 6", phone="0005")).rows] == [
+        promised
+    ]
+    everybody = await found(None, name="person")
+    assert (len(everybody.rows), everybody.cut) == (3, True)
+    assert not (await found(None, name="person 6")).cut
+    assert not (await found(None, name="100%_\x00")).rows
+
+
+async def test_a_list_is_read_no_further_than_anybody_reads(fresh_db, team, winback, monkeypatch):
+    monkeypatch.setattr(progress, "PAGES_MAX", 2)
+    for contact_id in await people(fresh_db, 6):
+        await put(fresh_db, winback, contact_id)
+
+    async def page(n):
+        return await items.search(fresh_db, winback, team[0], items.Criteria(), None, NOON, page=n, size=2)
+
+    first, last = await page(1), await page(99)
+    assert (first.page, first.more, first.cut) == (1, True, False)
+    assert (last.page, last.more, last.cut) == (2, False, True)
+    assert not {row.id for row in first.rows} & {row.id for row in last.rows}
+
+
+async def test_a_supervisor_sees_everybodys_overdue_callbacks_first_and_an_agent_ones_own(
+    fresh_db, team, winback
+):
+    ids = await people(fresh_db, 2)
+    fresh = await put(fresh_db, winback, ids[0])
+    theirs = await put(
+        fresh_db, winback, ids[1], state=1, attempts=1, due_at=NOON - MINUTE, callback_owner=team[1].id
+    )
+
+    async def order(user):
+        page = await items.search(fresh_db, winback, user, items.Criteria(), None, NOON)
+        return [row.id for row in page.rows]
+
+    assert await order(None) == await order(team[1]) == [theirs, fresh]
+    assert await order(team[0]) == [fresh, theirs]

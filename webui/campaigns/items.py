@@ -35,9 +35,7 @@ async def on_the_list(request: web.Request) -> web.Response:
     address = Address(f"/campaigns/{campaign.id}/items", request.query)
     situation = SITUATIONS.get(address.text("situation"))
     criteria = Criteria(**{name: address.text(name) for name in CRITERIA})
-    found = await items.search(
-        request.app[DB], campaign, request["user"], criteria, situation, now, address.page
-    )
+    found = await items.search(request.app[DB], campaign, None, criteria, situation, now, address.page)
     return render(
         request,
         "campaigns/items.html",

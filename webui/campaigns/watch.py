@@ -2,23 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time
 from functools import partial
 from typing import Any
 
 from aiohttp import web
 
-from crm import campaigns, items
+from crm import campaigns, hours, items
 from crm.campaigns import Campaign
 from crm.item_states import State
 from crm.progress import Progress
 from crm.users import User, can
+from dialer import windows
 from webui.auth import require
 from webui.campaigns import recording, said
 from webui.campaigns.feed import Feed
 from webui.campaigns.find import find
 from webui.campaigns.push import push
-from webui.page import DB, FLOOR, render, words
+from webui.page import DB, FLOOR, ZONE, render, words
 
 FEEDS: web.AppKey[dict[int, Feed]] = web.AppKey("campaign_feeds")
 SHOWN_AGENTS_MAX = 60  # of whom the page says why the campaign is hidden from them
@@ -120,13 +121,31 @@ def about(request: web.Request, campaign: Campaign, picture: Progress) -> dict[s
         "open": campaigns.is_open(campaign, now),
         "opens": campaigns.opens_at(campaign, now),
         "through": pace(request, left),
-        "through_at": now + timedelta(seconds=left) if left and left < 30 * 86400 else None,
+        "through_at": through_at(campaign, now, left),
         "counted": [
             (int(state), *named[name], picture.states[state], 100 * picture.states[state] / every)
             for state, name in STATES.items()
         ],
         "results": said.badges(request, said.RESULTS),
     }
+
+
+def through_at(campaign: Campaign, now: datetime, seconds: float | None) -> datetime | None:
+    """When so many seconds of calling have passed, in its hours and those of most destinations.
+
+    None when that is not within its validity, or not within a year.
+    """
+    if not seconds:
+        return None
+    grid, begins = campaign.hours, now.astimezone(ZONE)
+    if campaign.respect_destination_window:
+        grid = hours.common(grid, windows.USUAL)
+    if campaign.valid_from is not None:
+        begins = max(begins, datetime.combine(campaign.valid_from, time(), ZONE))
+    at = hours.through_at(grid, begins, seconds)
+    if at is None or (campaign.valid_until is not None and at.date() > campaign.valid_until):
+        return None
+    return at
 
 
 def pace(request: web.Request, seconds: float | None) -> str:

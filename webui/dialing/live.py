@@ -4,7 +4,7 @@ figures its limits hold for; paused, slowed or stopped with one click that anoth
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from webui.campaigns import said as campaign_words
 from webui.campaigns.feed import Feed
 from webui.campaigns.find import find
 from webui.campaigns.push import push
-from webui.campaigns.watch import pace
+from webui.campaigns.watch import pace, through_at
 from webui.dialing import said
 from webui.i18n import N_
 from webui.page import DB, DRIVES, FLOOR, render, words
@@ -236,7 +236,7 @@ def about(request: web.Request, picture: Picture) -> dict[str, Any]:
         "short_over": short_over(picture.trunk),
         "progress": picture.progress,
         "through": pace(request, left),
-        "through_at": now + timedelta(seconds=left) if left and left < 30 * 86400 else None,
+        "through_at": through_at(campaign, now, left),
     }
 
 

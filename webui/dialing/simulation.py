@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from crm.campaigns import Campaign
 from crm.child import before_exec
 from crm.dialing import Dialing
 from crm.entry import Entry
-from crm.hours import Hours
+from crm.hours import Hours, common, through_at
 from crm.imports import SOURCE
 from crm.item_states import Situation
 from crm.trunks import Trunk
@@ -50,7 +50,6 @@ BESIDE_SECONDS = 7200.0  # of a day, for the other points of the chart
 LIMITS = (0.01, 0.02, 0.03, 0.04, 0.05)
 RATIOS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
 SHARES_OF_AGENTS = (0.5, 1.5, 2.0)
-DAYS_AHEAD = 400
 REGIONS = {"simulation": "dialing/simulation.html"}
 
 routes = web.RouteTableDef()
@@ -268,37 +267,17 @@ async def run(job: Job, moved: Callable[[], None]) -> None:
 
 def open_hours(campaign: Campaign, hours_a_day: float) -> Hours:
     """Of each weekday, so many hours from its opening on, where the destinations may be called too."""
-    theirs = windows.USUAL if campaign.respect_destination_window else None
+    both = common(campaign.hours, windows.USUAL) if campaign.respect_destination_window else campaign.hours
     answer: dict[str, list[list[int]]] = {}
-    for day, spans in campaign.hours.items():
+    for day, spans in both.items():
         left, kept = round(60 * hours_a_day), []
-        for start, end in spans if theirs is None else common(spans, theirs.get(day, ())):
+        for start, end in spans:
             if left > 0:
                 kept.append([start, min(end, start + left)])
                 left -= end - start
         if kept:
             answer[day] = kept
     return answer
-
-
-def common(spans: Any, others: Any) -> list[tuple[int, int]]:
-    both = [(max(a, c), min(b, d)) for a, b in spans for c, d in others]
-    return [(start, end) for start, end in both if start < end]
-
-
-def through_at(hours: Hours, begins: datetime, seconds: float) -> datetime | None:
-    """When so many seconds of open hours have passed; `begins` and the answer where the centre is."""
-    left = seconds
-    for ahead in range(DAYS_AHEAD):
-        day = begins.date() + timedelta(days=ahead)
-        midnight = datetime.combine(day, time(), begins.tzinfo)
-        for start, end in hours.get(str(day.weekday()), ()):
-            opens = max(midnight + timedelta(minutes=start), begins)
-            passes = (midnight + timedelta(minutes=end) - opens).total_seconds()
-            if passes >= left:
-                return opens + timedelta(seconds=left)
-            left -= max(0.0, passes)
-    return None
 
 
 # -- What the page is drawn from -----------------------------------------------------------------------------
