@@ -18,6 +18,7 @@ from crm.users import User, can
 from cti.agent import NOT_READY, READY
 from cti.call import Call
 from cti.media import engine as media
+from cti.media import sdp_webrtc
 from cti.media.engine import Engine, MediaError
 from cti.sip import events as sip
 from cti.sip.digest import Account, Challenger, Throttle, Verdict
@@ -47,6 +48,7 @@ class SipLeg:
         self.phones = phones
         self.session = session
         self.name = name
+        self.audio = Audio(phones.engine, name, session.flow.is_websocket)
         loop = asyncio.get_running_loop()
         self.over: asyncio.Future[str] = loop.create_future()
         self.answered: asyncio.Future[None] = loop.create_future()
@@ -67,9 +69,9 @@ class SipLeg:
         offer = self.session.remote_sdp
         try:
             if offer:
-                sdp = await self.phones.engine.rtp_answer(self.name, offer)
+                sdp = await self.audio.answer(offer)
             else:  # an INVITE without an offer gets ours, its ACK brings the answer
-                sdp = await self.phones.engine.rtp_offer(self.name)
+                sdp = await self.audio.offer()
         except NotAcceptable:
             self._cannot(488, "no common codec")
         except media.NoCapacity:
@@ -112,7 +114,7 @@ class SipLeg:
         """The far end answered our INVITE."""
         try:
             if sdp:
-                await self.phones.engine.rtp_accept(self.name, sdp)
+                await self.audio.accept(sdp)
         except (NotAcceptable, MediaError) as error:
             log.warning("%s: unusable answer: %s", self.name, error)
             self.refused(488, str(error))
@@ -124,7 +126,7 @@ class SipLeg:
     async def progress(self, sdp: str | None) -> None:
         if sdp and not self.answered.done():
             try:
-                await self.phones.engine.rtp_accept(self.name, sdp)
+                await self.audio.accept(sdp)
                 self.early_media = True
             except (NotAcceptable, MediaError) as error:
                 log.info("%s: early media ignored: %s", self.name, error)
@@ -134,10 +136,7 @@ class SipLeg:
     async def reoffered(self, sdp: str | None) -> None:
         """A re-INVITE: hold and resume by the phone, a new address, or only a refresh."""
         try:
-            if sdp:
-                answer = await self.phones.engine.rtp_answer(self.name, sdp)
-            else:
-                answer = await self.phones.engine.rtp_reoffer(self.name)
+            answer = await (self.audio.answer(sdp) if sdp else self.audio.reoffer())
         except (NotAcceptable, MediaError):
             self.session.refuse_offer(488, self.phones.now())
             self.phones.pump()
@@ -150,9 +149,44 @@ class SipLeg:
             if self.on_peer_hold:
                 await self.on_peer_hold(holds)
 
+    async def reaccepted(self, sdp: str) -> None:
+        """The answer to an offer of ours within the call."""
+        try:
+            await self.audio.accept(sdp)
+        except (NotAcceptable, MediaError) as error:
+            log.warning("%s: %s", self.name, error)
+
+
+class Audio:
+    """The media leg of a telephone: plain RTP, or WebRTC for one in a browser (RFC 7118 with RFC 8829)."""
+
+    def __init__(self, engine: Engine, name: str, is_web: bool) -> None:
+        self._engine = engine
+        self._name = name
+        self._is_web = is_web
+
+    async def offer(self, near: str | None = None) -> str:
+        make = self._engine.webrtc_offer if self._is_web else self._engine.rtp_offer
+        return await make(self._name, near)
+
+    async def answer(self, offer: str) -> str:
+        self._is_web = sdp_webrtc.is_web(offer)
+        return await (self._engine.webrtc_answer if self._is_web else self._engine.rtp_answer)(
+            self._name, offer
+        )
+
+    async def accept(self, answer: str) -> None:
+        await (self._engine.webrtc_accept if self._is_web else self._engine.rtp_accept)(self._name, answer)
+
+    async def reoffer(self) -> str:
+        return await (self._engine.webrtc_reoffer if self._is_web else self._engine.rtp_reoffer)(self._name)
+
 
 def is_hold(sdp: str) -> bool:
-    return bool(re.search(r"^a=(sendonly|inactive)\s*$|^c=IN IP4 0\.0\.0\.0\s*$", sdp, re.MULTILINE))
+    """A browser's c=0.0.0.0 only says that it knows no address of its own yet."""
+    if re.search(r"^a=(sendonly|inactive)\s*$", sdp, re.MULTILINE):
+        return True
+    return bool(re.search(r"^c=IN IP4 0\.0\.0\.0\s*$", sdp, re.MULTILINE)) and not sdp_webrtc.is_web(sdp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +314,7 @@ class Phones:
         near: str | None = None,
     ) -> SipLeg:
         name = f"sip-{secrets.token_hex(6)}"
-        sdp = await self.engine.rtp_offer(name, near=near)
+        sdp = await Audio(self.engine, name, flow.is_websocket).offer(near)
         session = self.stack.invite(
             uri,
             flow=flow,
@@ -351,7 +385,7 @@ class Phones:
                     self.floor.spawn(leg.reoffered(sdp))
             case sip.OfferAnswered(session, sdp):
                 if (leg := self._of(session)) and sdp:
-                    self.floor.spawn(self._reaccepted(leg, sdp))
+                    self.floor.spawn(leg.reaccepted(sdp))
             case sip.ReferRequested(session):
                 session.refuse_refer(603, self.now())
             case sip.Ended(session, cause):
@@ -364,12 +398,6 @@ class Phones:
 
     def _of(self, session: Session) -> SipLeg | None:
         return session.user if isinstance(session.user, SipLeg) else None
-
-    async def _reaccepted(self, leg: SipLeg, sdp: str) -> None:
-        try:
-            await self.engine.rtp_accept(leg.name, sdp)
-        except (NotAcceptable, MediaError) as error:
-            log.warning("%s: %s", leg.name, error)
 
     def _registration(self, extension: str) -> None:
         for desk in self.floor.desks.values():

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The Debian packages only tests need: a browser as WebRTC agent, sipp as customers and trunk, baresip as softphone,
-# espeak-ng as the voices of those who answer.
+# npm for the softphones that run in the browser, espeak-ng as the voices of those who answer.
 # Installs what is missing where that is possible, else says in one line what to install.
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
@@ -9,6 +9,7 @@ missing=()
 [ -x /usr/bin/chromium ] || missing+=(chromium)
 command -v sipp >/dev/null || missing+=(sip-tester)
 command -v baresip >/dev/null || missing+=(baresip-core)
+command -v npm >/dev/null || missing+=(npm)
 command -v espeak-ng >/dev/null || missing+=(espeak-ng)
 [ ${#missing[@]} = 0 ] && exit 0
 

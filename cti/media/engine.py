@@ -118,7 +118,10 @@ class Engine(Protocol):
     async def rtp_answer(self, leg: str, offer: str, near: str | None = None) -> str: ...
     async def rtp_accept(self, leg: str, answer: str) -> None: ...
     async def rtp_reoffer(self, leg: str) -> str: ...
+    async def webrtc_offer(self, leg: str, near: str | None = None) -> str: ...
     async def webrtc_answer(self, leg: str, offer: str, near: str | None = None) -> str: ...
+    async def webrtc_accept(self, leg: str, answer: str) -> None: ...
+    async def webrtc_reoffer(self, leg: str) -> str: ...
     async def delete(self, leg: str) -> None: ...
 
     async def bridge(self, a: str, b: str) -> None: ...
@@ -161,6 +164,8 @@ class _Leg:
     link: "_Link | None" = None
     session: str = field(default_factory=lambda: str(random.getrandbits(40)))
     version: int = 0
+    ice: tuple[str, str] = ("", "")  # WebRTC: our user fragment and password
+    theirs: tuple[str, str] = ("", "")  # WebRTC: their user fragment and fingerprint
 
 
 @dataclass(frozen=True)
@@ -294,16 +299,40 @@ class EmbeddedEngine:
         browser = sdp_webrtc.read(offer)
         answering = self._legs.get(leg) or self._add(_Leg(leg, await self._worker(near), 0))
         assert not answering.port, f"leg {leg} is plain RTP"
+        if (browser.ufrag, browser.fingerprint) != answering.theirs:  # else only hold, resume or a refresh
+            answering.ice = _new_ice()
+        self._agree_web(answering, browser, browser.digits)
         answering.version += 1
-        answering.law = browser.law
-        ufrag, password = secrets.token_hex(4), secrets.token_hex(12)
-        worker = answering.worker
-        worker.tell(
-            "webrtc", leg, ufrag, password, (browser.algorithm, browser.fingerprint),
-            _format(browser.payload_type, browser.audio, browser.digits), browser.listens, browser.speaks,
+        return sdp_webrtc.answer(browser, self._ours(answering), answering.session, answering.version)
+
+    async def webrtc_offer(self, leg: str, near: str | None = None) -> str:
+        """An SDP offer of a new leg, for a softphone in a browser."""
+        assert leg not in self._legs, f"leg {leg} exists"
+        made = self._add(_Leg(leg, await self._worker(near), 0, ice=_new_ice()))
+        made.worker.tell("webrtc_offer", leg, *made.ice)
+        return await self.webrtc_reoffer(leg)
+
+    async def webrtc_reoffer(self, leg: str) -> str:
+        """An SDP offer of an existing leg, for a session refresh: the connection stays."""
+        offering = self._leg(leg)
+        offering.version += 1
+        return sdp_webrtc.offer(self._ours(offering), offering.session, offering.version)
+
+    async def webrtc_accept(self, leg: str, answer: str) -> None:
+        """Take the browser's answer to our offer, early or final. Raises NotAcceptable."""
+        self._agree_web(self._leg(leg), sdp_webrtc.read(answer), sdp_webrtc.OFFERED_DIGITS)
+
+    def _agree_web(self, leg: _Leg, browser: sdp_webrtc.Browser, digits_in: int | None) -> None:
+        leg.law = browser.law
+        leg.theirs = browser.ufrag, browser.fingerprint
+        leg.worker.tell(
+            "webrtc", leg.name, *leg.ice, (browser.algorithm, browser.fingerprint),
+            _format(browser.payload_type, browser.audio, digits_in), browser.listens, browser.speaks,
         )  # fmt: skip
-        ours = sdp_webrtc.Ours(self._announce, worker.webrtc_port, ufrag, password, worker.fingerprint)
-        return sdp_webrtc.answer(browser, ours, answering.session, answering.version)
+
+    def _ours(self, leg: _Leg) -> sdp_webrtc.Ours:
+        worker = leg.worker
+        return sdp_webrtc.Ours(self._announce, worker.webrtc_port, *leg.ice, worker.fingerprint)
 
     def _add(self, leg: _Leg) -> _Leg:
         self._legs[leg.name] = leg
@@ -544,6 +573,11 @@ class EmbeddedEngine:
         worker.forget_ports()
         if lost:
             self.on_event(WorkerLost([leg.name for leg in lost]))
+
+
+def _new_ice() -> tuple[str, str]:
+    """A user fragment and a password, RFC 8839 section 5.4."""
+    return secrets.token_hex(4), secrets.token_hex(12)
 
 
 def _format(

@@ -14,6 +14,7 @@ from cti.media.packet import HEADER, PACKET
 from cti.media.rtp import Format, Leg
 from cti.media.srtp import Srtp
 
+NOBODY = ("", "")  # a fingerprint not known yet
 CONSENT_SECONDS = 15  # browsers check each 2 or 3 s; RFC 7675 would wait 30
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ class WebRtcLeg(Leg):
         "_address",
         "_checked_at",
         "_dtls",
+        "_early",
         "_identity",
         "_offered",
         "_port",
@@ -46,7 +48,8 @@ class WebRtcLeg(Leg):
         self._address: Address | None = None  # where packets go
         self._checked_at = now
         self._dtls: dtls.DtlsServer | None = None
-        self._offered = ("", "")  # fingerprint of the newest offer
+        self._early: tuple[bytes, Address] | None = None  # the browser began before its answer was here
+        self._offered = NOBODY  # fingerprint of the newest offer
         self._renewed = False  # an offer came since the last handshake
         self._srtp: Srtp | None = None
 
@@ -59,22 +62,38 @@ class WebRtcLeg(Leg):
         hears: bool,
         sends: bool,
     ) -> None:
-        """Take a browser's offer. Where its fingerprint is the old one, only ICE starts again."""
-        if fingerprint == self._offered and self._srtp is not None:
-            self._port.forget_name(self._ufrag)
+        """Take what a browser's SDP says.
+
+        `ufrag` is ours, a new one where a connection begins: then, if its fingerprint is the old one, only
+        ICE starts again. Else the connection stays; its fingerprint may be new to us when we offered.
+        """
+        if ufrag == self._ufrag:
+            if fingerprint != self._offered:
+                self._dtls = self._srtp = None
+                self._offered = fingerprint
         else:
-            self._port.forget(self._ufrag, self)
-            self._drop()
-            self._offered = fingerprint
-        self._renewed = True
-        self._ufrag, self.password = ufrag, password
-        self._port.add(ufrag, self)
+            if fingerprint == self._offered and self._srtp is not None:
+                self._port.forget_name(self._ufrag)
+            else:
+                self._port.forget(self._ufrag, self)
+                self._drop()
+                self._offered = fingerprint
+            self._renewed = True
+            self.expect(ufrag, password)
         self.format = format
         self.hears = hears
         self.sends = sends
         self.wire()
         if self.peer is not None:
             self.peer.wire()
+        if self._early is not None:
+            (datagram, address), self._early = self._early, None
+            self.take_dtls(datagram, address)
+
+    def expect(self, ufrag: str, password: str) -> None:
+        """From now on a browser that knows these may reach the leg."""
+        self._ufrag, self.password = ufrag, password
+        self._port.add(ufrag, self)
 
     def send(self, size: int) -> None:
         srtp, address = self._srtp, self._address
@@ -120,6 +139,9 @@ class WebRtcLeg(Leg):
                 self.hear(size, now)
 
     def take_dtls(self, datagram: bytes, address: Address) -> None:
+        if self._offered == NOBODY:
+            self._early = datagram, address
+            return
         again = self._renewed and self._srtp is not None and dtls.begins(datagram)
         if self._dtls is None or again:  # again: another page with the same certificate
             self._srtp = None

@@ -66,6 +66,7 @@ class Worker:
             "rtp": self._open_rtp,
             "agree": self._agree,
             "webrtc": self._webrtc,
+            "webrtc_offer": self._webrtc_offer,
             "link": self._link,
             "bridge": self._bridge,
             "unbridge": self._unbridge,
@@ -149,13 +150,20 @@ class Worker:
         hears: bool,
         sends: bool,
     ) -> None:
-        """A new leg, or another connection under an old one."""
+        """A new leg, another connection under an old one, or other media on the same."""
+        algorithm, value = fingerprint
+        self._web_leg(name).agree(ufrag, password, (algorithm, value), Format(*format), hears, sends)
+
+    def _webrtc_offer(self, name: str, ufrag: str, password: str) -> None:
+        """A new leg that may be reached, whose browser is not known yet."""
+        self._web_leg(name).expect(ufrag, password)
+
+    def _web_leg(self, name: str) -> WebRtcLeg:
         leg = self._legs.get(name)
         if leg is None:
             leg = self._legs[name] = WebRtcLeg(name, self._event, time.monotonic(), self._ice, self._identity)
         assert isinstance(leg, WebRtcLeg)
-        algorithm, value = fingerprint
-        leg.agree(ufrag, password, (algorithm, value), Format(*format), hears, sends)
+        return leg
 
     def _link(self, name: str, port: int, host: str, far_port: int, law: str) -> None:
         """An end of an internal connection to another worker."""

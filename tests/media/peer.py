@@ -49,6 +49,16 @@ class Peer:
         answer = await engine.webrtc_answer(leg, self.connection.localDescription.sdp)
         await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
 
+    async def called(self, engine, leg, accepts=True):
+        """Answer the leg's offer; without `accepts` the engine has not heard of it yet."""
+        offer = await engine.webrtc_offer(leg)
+        await self.connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        await self.connection.setLocalDescription(await self.connection.createAnswer())
+        answer = self.connection.localDescription.sdp
+        if accepts:
+            await engine.webrtc_accept(leg, answer)
+        return answer
+
     async def listen(self, track):
         try:
             while True:

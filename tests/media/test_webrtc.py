@@ -38,6 +38,53 @@ async def test_a_reloaded_page_goes_on_with_the_same_customer(engine, caller, pe
     assert {packet[3] for packet in customer.packets} == lines
 
 
+async def test_a_browser_that_is_called_answers_our_offer(engine, caller, peer):
+    customer = await caller(engine, "customer", hertz=440, law="PCMU")
+    softphone = peer(hertz=700)
+    await softphone.called(engine, "softphone")
+    await engine.told(Connected("softphone"))
+    await engine.bridge("customer", "softphone")
+    await customer.hears(700)
+    await softphone.hears(440)
+
+
+async def test_a_browser_may_begin_before_its_answer_has_arrived(engine, caller, peer):
+    """Its handshake starts when it answers; the 200 that carries the answer takes longer."""
+    customer = await caller(engine, "customer", hertz=440)
+    softphone = peer(hertz=700)
+    answer = await softphone.called(engine, "softphone", accepts=False)
+    await until(lambda: softphone.connection.iceConnectionState == "completed")
+    await engine.webrtc_accept("softphone", answer)
+    await engine.told(Connected("softphone"))
+    await engine.bridge("customer", "softphone")
+    await customer.hears(700)
+    await softphone.hears(440)
+
+
+async def test_hold_and_a_refresh_leave_the_connection_as_it_is(engine, caller, peer):
+    customer = await caller(engine, "customer", hertz=440)
+    softphone = peer(hertz=700)
+    await softphone.connect(engine, "softphone")
+    await engine.bridge("customer", "softphone")
+    await customer.hears(700)
+    offer = softphone.connection.localDescription.sdp
+    first = await engine.webrtc_answer("softphone", offer)
+    held = await engine.webrtc_answer("softphone", offer.replace("a=sendrecv", "a=sendonly"))
+    assert "a=recvonly" in held and ice_of(held) == ice_of(first)
+    resumed = await engine.webrtc_answer("softphone", offer)
+    assert "a=sendrecv" in resumed and ice_of(resumed) == ice_of(first)
+    refreshed = await engine.webrtc_reoffer("softphone")
+    assert ice_of(refreshed) == ice_of(first)
+    await engine.webrtc_accept("softphone", offer)
+    await customer.hears(700)
+    await softphone.hears(440)
+    assert engine.events.count(Connected("softphone")) == 1
+
+
+def ice_of(sdp):
+    return re.findall(r"a=ice-(?:ufrag|pwd):(\S+)", sdp)
+
+
 async def test_an_agent_and_a_customer_of_two_workers(make_engine, caller, peer):
     engine = await make_engine(workers=2)
     customer = await caller(engine, "customer", hertz=440)
