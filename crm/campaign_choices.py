@@ -19,3 +19,9 @@ async def import_layouts(db: Db | asyncpg.Connection) -> list[tuple[int, str]]:
     """The remembered layouts of files, by name."""
     rows = await db.fetch("SELECT id, name FROM import_layout ORDER BY f_norm(name), id")
     return [(row["id"], row["name"]) for row in rows]
+
+
+async def names(db: Db | asyncpg.Connection) -> dict[int, str]:
+    """Every campaign, ended ones last."""
+    rows = await db.fetch("SELECT id, name FROM campaign ORDER BY status = 'ended', f_norm(name), id")
+    return {row["id"]: row["name"] for row in rows}

@@ -73,6 +73,19 @@ async def types(db: Db | asyncpg.Connection) -> list[CategoryType]:
     return list(found.values())
 
 
+async def asked_by(db: Db | asyncpg.Connection) -> dict[int, list[str]]:
+    """The queues and campaigns that name each layout, by its id."""
+    rows = await db.fetch(
+        """
+        SELECT layout_id, array_agg(name ORDER BY f_norm(name)) AS names
+          FROM (SELECT layout_id, label AS name FROM queue
+                UNION ALL SELECT layout_id, name FROM campaign) AS asking
+         WHERE layout_id IS NOT NULL GROUP BY layout_id
+        """
+    )
+    return {row["layout_id"]: row["names"] for row in rows}
+
+
 async def answer_labels(db: Db | asyncpg.Connection) -> dict[str, str]:
     """Each field of any layout by its key; fields of the same key go by the label of the oldest layout."""
     rows = await db.fetch(

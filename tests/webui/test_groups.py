@@ -34,7 +34,7 @@ async def test_a_new_group_is_there_at_once_and_is_renamed(site):
     assert (await site.admin.post(f"/groups/{group.id}", {"name": "Televendas"}))[0] == 303
     assert site.floor.centre.groups[group.id].name == "Televendas"
     assert "Televendas" in (await site.admin.get("/groups"))[1]
-    assert [each.action for each in await audit.recent(site.db)] == ["group.update", "group.create"]
+    assert [each.action for each in await audit.recent(site.db)][:2] == ["group.update", "group.create"]
 
 
 @pytest.mark.parametrize("name", ["", "Vendas", "x" * 61])

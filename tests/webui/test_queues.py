@@ -1,8 +1,10 @@
+import re
+
 import pytest
 import pytest_asyncio
 
 from config import Settings
-from crm import audit, centre, layouts, numbers, queues, users
+from crm import audit, centre, groups, layouts, numbers, queues, users
 from crm.users import Role
 from tests.fakes.wall import FakeWall
 from tests.webui.site import serving
@@ -173,6 +175,43 @@ async def test_a_layout_is_made_of_the_rows_that_say_something_in_their_order(si
     assert made.fields[1].options == ("Preço", "Prazo")
     assert [category.name for category in made.types[0].categories] == ["Sem interesse", "Vendido"] or True
     assert site.floor.centre.layouts[made.id] == made
+
+
+SERVED = [
+    ("permission", "1"), ("group_id.1", ""), ("campaign_id.1", ""), ("scenarios.1", "manual"),
+    ("scenarios.1", "inbound"), ("permission", "2"), ("group_id.2", ""), ("campaign_id.2", ""),
+]  # fmt: skip
+
+
+async def test_a_layout_is_permitted_for_calls_and_no_longer(site):
+    made = await layout(site)
+    care = await groups.create(site.db, None, name="Pós-venda")
+    served = [(name, str(care.id) if name == "group_id.1" else value) for name, value in SERVED]
+    sent = [("label", "Venda"), ("name", made.name), *served]
+    assert (await site.admin.post(f"/layouts/{made.id}", sent))[0] == 303
+    expected = layouts.Permission((layouts.Scenario.MANUAL, layouts.Scenario.INBOUND), care.id)
+    assert site.floor.centre.layouts[made.id].permissions == (expected,)
+    page = (await site.admin.get(f"/layouts/{made.id}"))[1]
+    assert f'<option value="{care.id}" selected>Pós-venda' in page
+    ticked = re.findall(r'name="scenarios.1" value="(\w+)" checked', page)
+    assert ticked == ["manual", "inbound"]
+    listed = (await site.admin.get("/layouts"))[1]
+    assert "Pós-venda" in listed and "Manual, Inbound" in listed
+    entry = (await site.admin.get("/audit?action=layout"))[1]
+    assert "Permissions" in entry and "Pós-venda" in entry
+    assert (await site.admin.post(f"/layouts/{made.id}", [*sent, ("revoke.1", "1")]))[0] == 303
+    assert site.floor.centre.layouts[made.id].permissions == ()
+
+
+async def test_a_permission_without_scenario_is_refused_at_its_row_and_stays_as_chosen(site):
+    care = await groups.create(site.db, None, name="Pós-venda")
+    chosen = [("permission", "1"), ("group_id.1", str(care.id)), ("campaign_id.1", "")]
+    status, page, _ = await site.admin.post("/layouts/new", [("label", "Venda"), *chosen])
+    assert status == 422 and 'id="n-scenarios.1"' in page
+    site.floor.reload(await centre.load(site.db))
+    page = (await site.admin.post("/layouts/new", [("label", "Venda"), *chosen]))[1]
+    assert f'<option value="{care.id}" selected>Pós-venda' in page
+    assert await layouts.all(site.db) == []
 
 
 async def test_a_field_is_moved_and_another_removed(site):

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 from multidict import MultiMapping
 
-from crm import campaigns, layouts
+from crm import campaign_choices, layouts
 from crm.entry import MESSAGES
 from crm.form import CATEGORY, CHOICES, Layout, Permission, check, key_of
 from crm.refused import Refused
@@ -33,14 +33,18 @@ routes = web.RouteTableDef()
 async def all_layouts(request: web.Request) -> web.Response:
     address = Address("/layouts", request.query)
     text = address.text("text").casefold()
-    found = await layouts.all(request.app[DB])
+    _, db = words(request), request.app[DB]
+    found = await layouts.all(db)
     return render(
         request,
         "layouts/list.html",
         address=address,
         layouts=[each for each in found if text in each.label.casefold() or text in each.name],
         count=len(found),
-        queues=asked_by(request),
+        asking=await layouts.asked_by(db),
+        groups=request.app[FLOOR].centre.groups,
+        campaigns=await campaign_choices.names(db),
+        scenarios={scenario: _(word) for scenario, word in SCENARIOS.items()},
     )
 
 
@@ -201,7 +205,7 @@ async def form(
         kinds=[(kind, _(word)) for kind, word in KINDS.items()],
         permitted=permitted,
         groups=sorted((each.id, each.name) for each in request.app[FLOOR].centre.groups.values()),
-        campaigns=[(each.id, each.name) for each in await campaigns.all(db)],
+        campaigns=list((await campaign_choices.names(db)).items()),
         scenarios=[(scenario, _(word)) for scenario, word in SCENARIOS.items()],
         errors=wrong or {},
         saved="saved" in request.query,
@@ -260,15 +264,6 @@ def as_position(text: str) -> float:
         return float(text.replace(",", "."))
     except ValueError:
         return float("inf")
-
-
-def asked_by(request: web.Request) -> dict[int, list[str]]:
-    """The queues that ask each layout, by its id."""
-    found: dict[int, list[str]] = {}
-    for queue in request.app[FLOOR].centre.queues.values():
-        if queue.layout_id is not None:
-            found.setdefault(queue.layout_id, []).append(queue.label)
-    return found
 
 
 async def find(request: web.Request) -> Layout:
