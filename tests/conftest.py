@@ -2,27 +2,30 @@
 
 import asyncio
 import contextlib
-import itertools
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 import pytest_asyncio
+from argon2 import PasswordHasher
 from hypothesis import settings as hypothesis_settings
 
 from config import Settings
-from crm import embedded
+from crm import embedded, passwords
 from crm.db import Db, connect, migrate
+from tests.databases import Databases, beside, execute
 
 # No test has a time limit on behaviour: a busy machine must not fail one.
 hypothesis_settings.register_profile("ramal", deadline=None)
 hypothesis_settings.load_profile("ramal")
+
+# A quick hash in place of one that is slow on purpose.
+PRODUCT_HASHER = passwords.HASHER
+passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+passwords.NOBODY = passwords.HASHER.hash("nobody")
 
 
 @dataclass(frozen=True)
@@ -67,51 +70,27 @@ def valkey_url(servers: Servers) -> str:
     return servers.valkey
 
 
-@pytest.fixture(scope="module")
-def database_url(postgres_url: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """URL of a migrated database for one test file."""
-    name = "test_" + request.module.__name__.rpartition(".")[2][-40:].lower() + f"_{os.getpid()}"
-    with copied(postgres_url, name) as url:
-        yield url
-
-
-class Copies:
-    """Migrated databases, each for one test: the next is made, and the last removed, while a test runs."""
-
-    def __init__(self, template_url: str) -> None:
-        self._template_url = template_url
-        self._work = ThreadPoolExecutor(1)
-        self._numbers = itertools.count()
-        self._next = self._work.submit(self._make)
-
-    def _make(self) -> str:
-        return make_copy(self._template_url, f"fresh_{os.getpid()}_{next(self._numbers)}")
-
-    def take(self) -> str:
-        url = self._next.result()
-        self._next = self._work.submit(self._make)
-        return url
-
-    def give_back(self, url: str) -> None:
-        self._work.submit(drop, url)
-
-    def close(self) -> None:
-        self._work.shutdown()
-
-
 @pytest.fixture(scope="session")
-def copies(postgres_url: str) -> Iterator[Copies]:
-    copies = Copies(postgres_url)
-    yield copies
-    copies.close()
+def databases(postgres_url: str) -> Iterator[Databases]:
+    databases = Databases(postgres_url)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture(scope="module")
+def database_url(databases: Databases) -> Iterator[str]:
+    """URL of a migrated database for one test file."""
+    url = databases.take()
+    yield url
+    databases.give_back(url)
 
 
 @pytest.fixture
-def fresh_database_url(copies: Copies) -> Iterator[str]:
+def fresh_database_url(databases: Databases) -> Iterator[str]:
     """URL of a migrated database for one test."""
-    url = copies.take()
+    url = databases.take()
     yield url
-    copies.give_back(url)
+    databases.give_back(url)
 
 
 @pytest_asyncio.fixture
@@ -128,38 +107,3 @@ async def fresh_db(fresh_database_url: str) -> AsyncIterator[Db]:
     pool = await connect(fresh_database_url)
     yield pool
     await pool.close()
-
-
-@contextlib.contextmanager
-def copied(template_url: str, name: str) -> Iterator[str]:
-    url = make_copy(template_url, name)
-    try:
-        yield url
-    finally:
-        drop(url)
-
-
-def make_copy(template_url: str, name: str) -> str:
-    template = urlsplit(template_url).path.strip("/")
-    sql = f'CREATE DATABASE "{name}" TEMPLATE "{template}"'
-    asyncio.run(execute(beside(template_url, "postgres"), sql))
-    return beside(template_url, name)
-
-
-def drop(url: str) -> None:
-    name = urlsplit(url).path.strip("/")
-    asyncio.run(execute(beside(url, "postgres"), f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
-
-
-def beside(url: str, database: str) -> str:
-    """The URL of another database of the same server."""
-    head, mark, query = url.partition("?")
-    return f"{head.rpartition('/')[0]}/{database}{mark}{query}"
-
-
-async def execute(url: str, sql: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
