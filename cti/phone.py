@@ -29,7 +29,7 @@ from cti.sip.sdp import NotAcceptable
 from cti.sip.session import Session
 from cti.sip.stack import Stack
 from cti.sip.transport import SipTransport
-from cti.station import CallRefused, StationFailed, WebStation
+from cti.station import CallRefused, NotSent, StationFailed, WebStation
 from cti.story import LegOver
 from cti.talk import set_away
 from cti.trunk_use import TrunkUse
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from cti.floor import Floor
 
 log = logging.getLogger("ramal.phone")
+
+SILENT_SECONDS = 6.0  # RFC 3261 17.1.1.2 gives up after 32; by then the INVITE was sent four times
 
 
 class SipLeg:
@@ -55,6 +57,7 @@ class SipLeg:
         self.answered.add_done_callback(lambda f: f.cancelled() or f.exception())
         self.on_ringing: Callable[[], None] | None = None
         self.early_media = False
+        self.trunk: TrunkUse | None = None  # which carries it
         self.held_by_peer = False
         self.on_peer_hold: Callable[[bool], Awaitable[None]] | None = None
 
@@ -108,7 +111,18 @@ class SipLeg:
 
     def refused(self, status: int, reason: str) -> None:
         if not self.answered.done():
-            self.answered.set_exception(CallRefused(status, reason))
+            refused = CallRefused if self.session.heard else NotSent
+            self.answered.set_exception(refused(status, reason))
+
+    def unheard(self) -> None:
+        """So long after the INVITE: a trunk that has not said so much as 100 will carry nothing."""
+        if self.trunk and not self.session.heard and not self.over.done():
+            self.trunk.answers_nothing(self.phones.now())
+            self.refused(503, "trunk silent")
+
+    def heard(self) -> None:
+        if self.trunk and self.session.heard:
+            self.trunk.answers()
 
     async def accepted(self, sdp: str | None) -> None:
         """The far end answered our INVITE."""
@@ -277,7 +291,7 @@ class Phones:
         in use; how many calls begin in a second is for those who dial by themselves."""
         use = self._trunks[trunk.id]
         if trunk.channels_max and use.calls >= trunk.channels_max:
-            raise CallRefused(503, "trunk full")
+            raise NotSent(503, "trunk full")
         use.begin(self.now(), trunk.calls_per_second)  # before any wait, in which others would count too
         try:
             host = await self._address(trunk.host)
@@ -293,7 +307,14 @@ class Phones:
             use.end()
             raise
         leg.over.add_done_callback(lambda _: use.end())
+        leg.trunk = use
+        asyncio.get_running_loop().call_later(SILENT_SECONDS, leg.unheard)
         return leg
+
+    def trunk_silent(self, trunk_id: int) -> float | None:
+        """For how many seconds this trunk has answered nothing at all; None while it answers."""
+        since = self._trunks[trunk_id].silent_since
+        return None if since is None else self.now() - since
 
     def trunk_room(self, trunk: Trunk) -> int:
         """How many calls more may begin on this trunk now."""
@@ -373,12 +394,15 @@ class Phones:
                 self._incoming(session)
             case sip.Ringing(session, _, sdp):
                 if leg := self._of(session):
+                    leg.heard()
                     self.floor.spawn(leg.progress(sdp))
             case sip.Answered(session, sdp):
                 if leg := self._of(session):
+                    leg.heard()
                     self.floor.spawn(leg.accepted(sdp))
             case sip.Refused(session, status, reason):
                 if leg := self._of(session):
+                    leg.heard()
                     leg.refused(status, reason)
             case sip.Offered(session, sdp):
                 if leg := self._of(session):
@@ -421,6 +445,7 @@ class Phones:
         if isinstance(source, Trunk):
             use = self._trunks[source.id]
             use.begin(self.now(), source.calls_per_second, outgoing=False)
+            use.answers()
             leg.over.add_done_callback(lambda _: use.end())
         self.on_call(leg, source, dialed)
 

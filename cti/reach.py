@@ -7,7 +7,7 @@ from crm.calls import Result
 from cti.agent import LOGGED_OFF, NOT_READY, READY
 from cti.call import Call, Leg
 from cti.phone import Phones
-from cti.station import CallRefused, PhoneRing, Ring, StationFailed
+from cti.station import CallRefused, NotSent, PhoneRing, Ring, StationFailed
 from cti.story import first
 
 if TYPE_CHECKING:
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 
 class Unreached(Exception):
     """Nobody answered. `status` is the SIP status for the caller, `result` the word of history, `told` what
-    the far end itself said."""
+    the far end itself said, and `sent` whether it had the call at all."""
 
     def __init__(self, status: int, result: Result, cause: str, told: int | None = None) -> None:
         super().__init__(cause)
         self.status, self.result, self.cause, self.told = status, result, cause, told
+        self.sent = True
 
 
 def unreached(error: Exception) -> Unreached:
     nobody = _unreached(error)
+    nobody.sent = not isinstance(error, NotSent)
     match error:
         case CallRefused(status=status):
             nobody.told = status

@@ -24,12 +24,16 @@ class StationFailed(Exception):
 
 
 class CallRefused(Exception):
-    """The far end did not take the call. `status` is its SIP status (408 when nobody answered)."""
+    """The call was not taken. `status` is the SIP status of the far end (408 when nobody answered)."""
 
     def __init__(self, status: int, reason: str = "") -> None:
         super().__init__(f"{status} {reason}".strip())
         self.status = status
         self.reason = reason
+
+
+class NotSent(CallRefused):
+    """The far end never had the call: the way there is full, broken or answers nothing at all."""
 
 
 class Ring(Protocol):

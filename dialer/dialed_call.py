@@ -58,6 +58,7 @@ class DialedCall:
         self.route = drive.route_for(number)
         self.trunk_id = self.route.trunk_id if self.route else None
         self.on_trunk = False  # the trunk knows of it
+        self.sent = True  # false when it turns out that the trunk never had it
         self.dialed_at = drive.floor.now()
         self.picked_up: float | None = None  # when the telephone was lifted, by whomever
         self.abandoned = self.cancelled = False
@@ -86,6 +87,7 @@ class DialedCall:
             self.left(call, gone)
         except Unreached as nobody:
             call.sip_status, self.cancelled = nobody.told, nobody.cause == "cancelled"
+            self.sent = nobody.sent
             call.end(drive.floor.now(), nobody.result, nobody.cause)
         except Refused as refused:
             self.refused = refused
@@ -280,7 +282,7 @@ class DialedCall:
             mapping=drive.dialing.outcomes,
         )
         if attempt.ended is None:
-            self.attempt = await self.end(call, attempt, situation, dialed=True)
+            self.attempt = await self.end(call, attempt, situation, dialed=self.sent)
         await hopper.give_back(drive.db, [self.item_id])
 
     async def end(self, call: Call, attempt: Attempt, situation: Situation, *, dialed: bool) -> Attempt:

@@ -329,7 +329,7 @@ class Drive:
         self._live_calls.pop(call.serial, None)
         waiting = call.serial in self.picture.waiting or call.serial in self.picture.amd
         if call.serial in self.picture.ring:
-            if call.attempt is None or call.cancelled:
+            if call.attempt is None or call.cancelled or not call.sent:
                 event = pacing.EV_CANCEL
             else:
                 event = pacing.EV_NOANSWER if live.cause == "no answer" else pacing.EV_FAIL
@@ -454,6 +454,7 @@ class Drive:
                 "name": trunk.name,
                 "calls": self.floor.phones.trunk_calls(trunk.id),
                 "channels_max": trunk.channels_max,
+                "silent_seconds": self.floor.phones.trunk_silent(trunk.id),
             }
             if trunk
             else None,

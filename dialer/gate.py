@@ -55,7 +55,7 @@ class Gate:
             campaign.validate_dial, campaign.validation_inputs, person, campaign.validation_seconds
         )
         if said.allowed:
-            return passed
+            return await self.rules(user, item_id, number)  # asking took its time
         if not said.failed and said.why:
             raise Refused(
                 "The validation of the campaign says no: {why}", code="validation_refused", why=said.why
@@ -63,7 +63,7 @@ class Gate:
         if not said.failed:
             raise Refused("The validation of the campaign says no.", code="validation_refused")
         if campaign.validation_on_failure == "allow":
-            return Passed(campaign, passed.item, said.why)
+            return replace(await self.rules(user, item_id, number), warning=said.why)
         raise Refused(
             "The validation of the campaign failed, so this person is not called now: {why}",
             code="validation_failed",

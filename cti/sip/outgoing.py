@@ -41,7 +41,7 @@ class OutgoingSession(Session):
             core, f"{core.token()}@{core.host}", f"{local};tag={tag}", tag, remote, "", uri, [], flow
         )
         super().__init__(core, dialog, credentials)
-        self.outgoing = True
+        self.outgoing, self.heard = True, False
         self.local_sdp = sdp
         self._acks: dict[str, Written] = {}  # by remote tag: a fork may bring several 2xx
         self._rseqs: dict[str, int] = {}
@@ -52,6 +52,7 @@ class OutgoingSession(Session):
         self._invite = self._ask_invite.written.data
 
     def _receive_response(self, status: int, response: Response | None, now: float) -> None:
+        self.heard = self.heard or response is not None
         if response is None or status >= 300:
             self._receive_refusal(status, response, now)
         elif status < 200:

@@ -46,6 +46,7 @@ class Session:
         "_refer",
         "_timer",
         "dialog",
+        "heard",
         "local_sdp",
         "outgoing",
         "remote_sdp",
@@ -56,6 +57,7 @@ class Session:
     def __init__(self, core: Core, dialog: Dialog, credentials: Credentials | None) -> None:
         self._core = core
         self.dialog = dialog
+        self.heard = True  # the peer has said something, be it 100 only
         self._credentials = credentials
         self._invite: Request | bytes = b""
         self._ended = False

@@ -48,3 +48,16 @@ def test_what_began_a_second_ago_makes_room():
     for at in (100.0, 100.5, 100.5):
         use.begin(at, 3)
     assert [use.room(at, 0, 3) for at in (100.9, 101.0, 101.5)] == [0, 1, 3]
+
+
+def test_a_silent_trunk_is_given_one_call_now_and_then_until_it_answers():
+    use = TrunkUse()
+    use.begin(100.0, 5)
+    use.answers_nothing(106.0)
+    use.answers_nothing(107.0)
+    assert use.silent_since == 106.0
+    assert [use.room(at, 30, 5) for at in (106.0, 109.9, 110.0)] == [0, 0, 1]
+    use.begin(110.0, 5)
+    assert [use.room(at, 30, 5) for at in (111.5, 119.9, 120.0)] == [0, 0, 1]
+    use.answers()
+    assert use.room(112.0, 30, 5) == 5

@@ -76,6 +76,9 @@ class Phones(FakePhones):
     def trunk_room(self, trunk):
         return self.room - self.trunk_calls(trunk.id)
 
+    def trunk_silent(self, trunk_id):
+        return None
+
     def trunk_calls(self, trunk_id):
         return len([leg for leg in self.rung if not leg.over.done()])
 

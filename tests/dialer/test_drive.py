@@ -6,14 +6,16 @@ import datetime
 
 import pytest
 
-from crm import blocklist, campaigns, hopper
+from crm import blocklist, campaigns, dialing_figures, hopper
 from crm.item_states import State
 from crm.refused import Refused
 from crm.users import DIALER
 from cti.agent import NOT_READY, READY, WRAP_UP
 from cti.call import Call
 from cti.media.detection import Decision, Kind
+from cti.station import NotSent
 from dialer.drives import Drives
+from dialer.pacing import Pacing
 from tests.crm.campaigning import MINUTE, NOON, campaign, people, put
 from tests.dialer.stage import Screen, Softphone, stage
 from tests.waiting import until
@@ -41,6 +43,9 @@ class Dialed:
 
     async def join(self, agent=0, blended=False):
         await self.here.ask("JoinCampaign", agent, campaign=self.here.campaign.id, blended=blended)
+
+    async def leave(self, agent=0):
+        await self.here.ask("LeaveCampaign", agent)
 
     async def settle(self):
         """Until the dialer has asked itself again and every call it wanted rings."""
@@ -442,6 +447,75 @@ async def test_a_call_nobody_took_is_written_and_the_next_is_dialed(dialed, stat
 # -- Rules -----------------------------------------------------------------------------------------------
 
 
+async def test_a_trunk_that_is_full_or_silent_costs_nobody_an_attempt(dialed, monkeypatch):
+    call_trunk = dialed.floor.phones.call_trunk
+
+    async def silent(*arguments, **more):
+        leg = await call_trunk(*arguments, **more)
+        leg.answered.set_exception(NotSent(503, "trunk silent"))
+        return leg
+
+    monkeypatch.setattr(dialed.floor.phones, "call_trunk", silent)
+    await dialed.join(0)
+    await dialed.turn()
+    await until(lambda: dialed.here.rung)
+    row = await dialed.free(dialed.here.rung[0].number)
+    assert (row["attempts"], row["last_situation"]) == (0, "congestion")
+    [attempt] = await dialed.here.tries(row["id"])
+    assert (attempt["situation"], attempt["sip_status"], attempt["dialed"]) == ("congestion", 503, False)
+    assert attempt["cause"] == "503 trunk silent"
+    assert dialed.drive.pacing.figures()["level"] > 0.1, "it says nothing about who answers"
+
+
+async def test_whoever_is_called_off_before_it_rings_is_not_dialed(dialed, monkeypatch):
+    gate, asked, go = dialed.here.one.gate, asyncio.Event(), asyncio.Event()
+    check = gate.check
+
+    async def check_slowly(*arguments):
+        passed = await check(*arguments)
+        asked.set()
+        await go.wait()
+        return passed
+
+    monkeypatch.setattr(gate, "check", check_slowly)
+    await dialed.join(0)
+    await dialed.turn()
+    await asked.wait()
+    [call] = dialed.drive.calls.values()
+    await dialed.leave(0)
+    dialed.drives.cancel_ringing(dialed.here.campaign.id)
+    go.set()
+    row = await dialed.free(call.number)
+    assert row["attempts"] == 0 and dialed.here.rung == [] and await dialed.attempts() == []
+
+
+@pytest.mark.parametrize("state", ["nobody", "closed", "stopped", "away", "leaving"])
+async def test_whatever_the_pacing_says_nobody_is_dialed_without_an_agent(dialed, monkeypatch, state):
+    monkeypatch.setattr(Pacing, "decide", lambda *_: 0)
+    await dialed.join(0)
+    await dialed.turn()
+    drive = dialed.drive
+    assert drive.hopper
+    monkeypatch.setattr(Pacing, "decide", lambda *_: 3)
+    user = dialed.here.team[0].id
+    match state:
+        case "nobody":
+            dialed.drives.joined.clear()
+        case "closed":
+            drive.open = False
+        case "stopped":
+            drive.stop()
+        case "away":
+            drive.away = True
+        case "leaving":
+            dialed.floor.move(user, "engage", call_id="x")
+            dialed.floor.choose(user, NOT_READY, "lunch")
+            drive.look()
+            assert user in drive.picture.leaving
+    drive._decide()
+    assert not drive.calls
+
+
 async def test_a_number_blocked_while_it_waits_to_be_dialed_is_not(dialed):
     await dialed.join(1)
     dialed.floor.choose(dialed.here.team[1].id, NOT_READY, "lunch")
@@ -513,6 +587,118 @@ async def test_a_conversation_while_the_database_is_away_is_written_in_its_order
     assert (row["state"], row["result"]) == (State.CONCLUDED, "success")
     [attempt] = [each for each in await dialed.attempts() if each["item_id"] == item]
     assert attempt["user_id"] == dialed.here.team[0].id and attempt["result"] == "success"
+
+
+async def test_a_call_through_an_outage_longer_than_a_lease_stays_the_agents(dialed, monkeypatch):
+    hand_over, away = hopper.hand_over, [True]
+
+    async def hand_over_or_fail(*arguments, **more):
+        if away[0]:
+            raise OSError("away")
+        return await hand_over(*arguments, **more)
+
+    monkeypatch.setattr(hopper, "hand_over", hand_over_or_fail)
+    await dialed.join(0)
+    leg = await dialed.talking()
+    dialed.here.now += 5 * MINUTE
+    await dialed.here.one.tick()  # the database is there again, and the lease is looked at before the call
+    await dialed.drives.refresh()
+    row = await dialed.item(leg.number)
+    assert row["held_by"] == DIALER.id and row["held_until"] > dialed.here.now
+    away[0] = False
+    await until(lambda: dialed.db.fetchval("SELECT held_by FROM list_item WHERE id = $1", row["id"]))
+    leg.gone()
+    await dialed.here.phase("after")
+    await dialed.here.ask("SetOutcome", item=row["id"], result="success", answers=form(dialed))
+    row = await dialed.free(leg.number)
+    assert (row["state"], row["result"]) == (State.CONCLUDED, "success")
+
+
+async def test_nobody_else_has_an_item_before_the_end_of_its_call_is_written(dialed, monkeypatch):
+    from dialer import dialed_call
+
+    end, away = dialed_call.attempts.end, [True]
+
+    async def end_or_fail(*arguments, **more):
+        if away[0]:
+            raise OSError("away")
+        return await end(*arguments, **more)
+
+    monkeypatch.setattr(dialed_call.attempts, "end", end_or_fail)
+    await dialed.join(0)
+    [leg] = await dialed.rung()
+    leg.refuse(486)
+    await until(lambda: dialed.drive.counts["dialed"] > 1)
+    dialed.here.now += 90 * MINUTE  # by then a call nobody heard of again would be made again
+    for _ in range(2):
+        await dialed.here.one.tick()
+        await dialed.turn()
+    item = await dialed.item(leg.number)
+    assert item["held_by"] == DIALER.id
+    assert item["id"] not in [entry.item.id for entry in dialed.drive.hopper]
+    away[0] = False
+    row = await dialed.free(leg.number)
+    assert (row["state"], row["last_situation"]) == (State.TRYING, "busy")
+    assert row["due_at"] - dialed.here.now == 15 * MINUTE
+
+
+async def test_a_change_is_taken_up_also_when_the_database_goes_away_amid_it(dialed, monkeypatch):
+    window = dialing_figures.window
+    await dialed.join(0)
+    await dialed.rung()
+
+    async def fail(*_):
+        raise OSError("away")
+
+    monkeypatch.setattr(dialing_figures, "window", fail)
+    with pytest.raises(OSError):
+        await dialed.set_mode("ratio", window="day", ratio=2)
+    assert dialed.drive.dialing.mode == "progressive"
+    monkeypatch.setattr(dialing_figures, "window", window)
+    await dialed.turn()
+    assert dialed.drive.dialing.mode == dialed.drive.pacing.mode == "ratio"
+
+
+async def test_people_ahead_are_given_back_when_the_database_is_there_again(dialed, monkeypatch):
+    give_back = hopper.give_back
+    await dialed.join(0)
+    await dialed.rung()
+    held = "SELECT count(*) FROM list_item WHERE held_by IS NOT NULL"
+    assert await dialed.db.fetchval(held) > 1
+
+    async def fail(*_):
+        raise OSError("away")
+
+    monkeypatch.setattr(hopper, "give_back", fail)
+    await campaigns.pause(dialed.db, None, dialed.here.campaign.id)
+    with pytest.raises(OSError):
+        await dialed.drives.poll()
+    monkeypatch.setattr(hopper, "give_back", give_back)
+    await dialed.drives.poll()
+    assert await dialed.db.fetchval(held) == 1, "whoever rings"
+
+
+async def test_a_try_that_was_counted_without_an_answer_is_none(dialed, monkeypatch):
+    """The connection breaks between the database's commit and its answer."""
+    from dialer import dialed_call
+
+    begin, lost = dialed_call.attempts.begin, []
+
+    async def begin_and_lose(*arguments, **more):
+        attempt = await begin(*arguments, **more)
+        if not lost:
+            lost.append(attempt)
+            raise OSError("away")
+        return attempt
+
+    monkeypatch.setattr(dialed_call.attempts, "begin", begin_and_lose)
+    await dialed.join(0)
+    await dialed.turn()
+    row = await until(lambda: lost and dialed.free(lost[0].number))
+    assert (row["attempts"], row["last_situation"]) == (0, "not_dialed")
+    [attempt] = await dialed.here.tries(row["id"])
+    assert attempt["ended"] and not attempt["dialed"]
+    assert lost[0].number not in [leg.number for leg in dialed.here.rung]
 
 
 # -- Blended, callbacks, preview -------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """What never happens, whatever agents, people, supervisors, trunks and the database do, in any order.
 
 Random schedules over the real dialer and a real database, where telephones are ours: `Carrier` carries every
-call that it is asked to and notes what should not have been dialed. RULES_SEEDS sets how many schedules run.
+call that it is asked to and notes what should not have been dialed. Each schedule has its own habits: what
+happens often in it, and whether the pacing is out of its mind. RULES_SEEDS sets how many schedules run.
 """
 
 import asyncio
@@ -28,11 +29,13 @@ from cti.call import Call
 from cti.commands import perform
 from cti.floor import Floor
 from cti.media.detection import Decision, Kind
+from cti.station import NotSent
 from cti.trunk_use import TrunkUse
 from dialer import one_to_one, windows
 from dialer.drives import Drives
 from dialer.gate import Gate
 from dialer.one_to_one import OneToOne
+from dialer.pacing import Pacing
 from dialer.validation import Validation
 from dialer.work import Phase
 from tests.crm.campaigning import NOON, agents, campaign
@@ -69,6 +72,9 @@ class Carrier(Phones):
         return self.use.calls
 
     async def call_trunk(self, trunk, number, caller_id, near=None):
+        if trunk.channels_max and self.use.calls >= trunk.channels_max:
+            self.world.full(near is None)
+            raise NotSent(503, "trunk full")
         leg = FarLeg(f"far-{len(self.world.legs)}", number)
         leg.by_dialer, leg.at = near is None, self.world.now
         leg.over.add_done_callback(lambda _: self.use.end())
@@ -80,20 +86,43 @@ class Carrier(Phones):
 class World:
     """One server's life after the other on the same database, and what telephones saw of it."""
 
-    def __init__(self, url, seed):
-        self.url, self.random = url, random.Random(seed)
+    def __init__(self, url, seed, patch):
+        self.url, self.random, self.patch = url, random.Random(seed), patch
+        self.how_often = {}
+        self.beginning = set()  # calls whose attempt is just being counted
         self.now = NOON
         self.legs = []  # every customer's telephone that ever rang
         self.calls = []  # of the queue
         self.wrong = []  # what happened and should not have
         self.blocked = {}  # number → calls that were on their way when it was blocked
+        self.excused = {}  # campaign → calls that were on their way when it was paused or its limits changed
+        self.left_alone = set()  # agents whose browser died
         self.released = set()  # items taken out of somebody's hands
         self.left_until = NOON  # what nobody gives back waits for the end of its lease, as it had to
         self.counted = []  # drives that it will tell of
         self.crashed = False
         self.asked = []
-        self.away = False
+        self.away = self.losing = False  # the database is, or its answers get lost
         self.log = []
+        self.watch_begin()
+        if self.random.random() < 0.4:
+            patch.setattr(Pacing, "decide", lambda *_: self.pick((0, 0, 1, 2, 8)))
+
+    def watch_begin(self):
+        begin = attempts.begin
+
+        async def watched(db, user, item_id, number, now, call_id=None):
+            self.beginning.add(call_id)
+            try:
+                return await begin(db, user, item_id, number, now, call_id)
+            finally:
+                self.beginning.discard(call_id)
+
+        self.patch.setattr(attempts, "begin", watched)
+
+    def on_the_way(self):
+        """Calls that every rule was asked for, or is just being."""
+        return {call.id for call in self.floor.calls.values() if counted(call.purpose)} | self.beginning
 
     # -- the centre --
 
@@ -165,9 +194,11 @@ class World:
 
             async def __aexit__(self, *error):
                 try:
-                    return await self.real.__aexit__(*error)
+                    await self.real.__aexit__(*error)
                 finally:
                     busy["statements"] -= 1
+                if world.losing and error == (None, None, None) and world.random.random() < 0.3:
+                    raise OSError("done, and nobody heard of it")
 
         self.db, self.busy = db, busy
         db.acquire = Counted
@@ -186,6 +217,15 @@ class World:
         self.validation = Validation(self.db)
         gate = Gate(self.db, floor.blocklist, self.validation, lambda: self.now)
         await gate.holidays(self.now)
+        check = gate.check
+
+        async def check_slowly(user, item_id, number):
+            passed = await check(user, item_id, number)
+            if self.random.random() < 0.1 and not self.away and not self.losing:
+                await self.meanwhile(passed.item, number)
+            return passed
+
+        gate.check = check_slowly
         self.one = OneToOne(floor, self.db, gate, LEASE)
         self.one.join()
         self.drives = Drives(floor, self.db, gate, self.one)
@@ -214,6 +254,7 @@ class World:
         for leg in self.legs:
             leg.gone("server died")
         self.counted.clear()
+        self.beginning.clear()
         for task in self.asked:
             task.cancel()
         await asyncio.gather(*self.asked, return_exceptions=True)
@@ -270,23 +311,29 @@ class World:
                 self.say(f"{leg.number} is dialed while {other.number} of the same person is in a call")
         if leg.number in self.blocked and calls[0].id not in self.blocked[leg.number]:
             self.say(f"{leg.number} is blocked")
-        if called.status != "active" or not campaigns.is_open(called, now):
+        excused = calls[0].id in self.excused.get(called.id, ())
+        if not excused and (called.status != "active" or not campaigns.is_open(called, now)):
             self.say(f"{called.name} is closed")
         if isinstance(windows.may_call(leg.number, now, self.one.gate._holidays[1]), windows.Closed):
             self.say(f"{leg.number} may not be called at this hour")
         state, owner = self.standing.get(leg.item, (State.NOT_WORKED, None))
         earlier = [each for each in self.legs if each.item == leg.item]
-        if len(earlier) >= called.attempts_max and state is not State.TO_CALL_BACK:
+        if len(earlier) >= called.attempts_max and state is not State.TO_CALL_BACK and not excused:
             self.say(f"item {leg.item} is called for the {len(earlier) + 1}th time")
         day = now.astimezone(ZONE).date()
         today = [e for e in self.legs if e.number == leg.number and e.at.astimezone(ZONE).date() == day]
-        if len(today) >= called.number_attempts_per_day_max:
+        if len(today) >= called.number_attempts_per_day_max and not excused:
             self.say(f"{leg.number} is called for the {len(today) + 1}th time today")
         if leg.by_dialer:
             self.dials(leg, trunk, called, owner)
         elif owner not in (None, calls[0].user_id):
             self.say(f"the callback of {owner} is dialed by {calls[0].user_id}")
         self.legs.append(leg)
+
+    def full(self, by_dialer):
+        """Of agents' own calls, which nobody can foresee, the last one or the dialer's next finds no line."""
+        if by_dialer and all(leg.by_dialer or leg.over.done() for leg in self.legs):
+            self.say("the dialer asks a trunk for more than it carries")
 
     def dials(self, leg, trunk, called, owner):
         """By itself."""
@@ -329,7 +376,7 @@ class World:
             asking = [task for task in self.asked if not task.done()]
             quiet = 0 if self.busy["statements"] or deciding or asking else quiet + 1
         for task in self.asked:
-            with contextlib.suppress(Refused):
+            with contextlib.suppress(Refused, OSError):
                 task.result()
         self.asked.clear()
 
@@ -338,7 +385,12 @@ class World:
         with contextlib.suppress(OSError):
             await self.drives.poll()
             self.counted += [each for each in self.drives.drives.values() if each not in self.counted]
+            if self.random.random() < 0.5:
+                await self.one.tick()
             await self.drives.refresh()
+            for drive in self.drives.drives.values():
+                if drive.hopper and not campaigns.is_open(drive.campaign, self.now):
+                    self.say(f"{drive.campaign.name} is closed and holds people ahead")
             await self.one.tick()
 
     async def check(self):
@@ -378,17 +430,23 @@ class World:
         """Each item is in one hand, and who holds it knows."""
         works = {user: work.item.id for user, work in self.one.works.items()}
         ahead = [e.item.id for drive in self.drives.drives.values() for e in drive.hopper]
-        in_air = [
-            call.item_id
-            for drive in self.drives.drives.values()
-            for call in drive.calls.values()
-            if call.work is None
-        ]
+        in_air = [item for drive in self.drives.drives.values() for item in drive.in_hand]
         there = [
             work.item.id
             for work in self.one.works.values()
             if not work.away and work.item.id not in self.released
         ]
+        for drive in self.drives.drives.values():
+            for call in drive.calls.values():
+                if call.work and self.one.works.get(call.desk.user.id) is not call.work:
+                    self.say(f"agent {call.desk.user.id} talks to one person and has another before them")
+        for desk in self.desks():
+            for screen in desk.screens:
+                lost = [each for each in screen.events if each.get("event") == "ItemLost"]
+                screen.events.clear()
+                for each in lost:
+                    if each["item"] not in self.released and desk.user.id not in self.left_alone:
+                        self.say(f"agent {desk.user.id} was there and lost item {each['item']}: {each}")
         hands = Counter(ahead + in_air + there)
         for item, n in hands.items():
             if n > 1:
@@ -479,6 +537,7 @@ class World:
     def browser_dies(self):
         if desk := self.pick(self.desks()):
             desk.screens.clear()
+            self.left_alone.add(desk.user.id)
             if desk.station:
                 desk.station.state = "no_media_path"
             call = desk.call
@@ -524,7 +583,7 @@ class World:
 
     async def agent_blocks(self, desk, item, number):
         await perform(self.floor, desk, "BlockNumber", {"item": item, "number": number})
-        self.blocked.setdefault(number, set(self.floor.calls))
+        self.blocked.setdefault(number, self.on_the_way())
 
     def agent_saves_form(self, desk=None):
         if desk := desk or self.pick(each for each in self.desks() if each.form):
@@ -534,6 +593,28 @@ class World:
     def agent_takes_by_hand(self):
         if desk := self.pick(self.desks(READY, NOT_READY, RESERVED, BUSY)):
             self.ask(desk, "NextItem", campaign=self.pick(self.campaigns))
+
+    async def agent_calls_whom_nobody_met(self):
+        """By hand, from whichever campaign has them free."""
+        free = await self.db.fetch(
+            """
+            SELECT item.id, attempt.number FROM attempt JOIN list_item AS item USING (contact_id)
+             WHERE attempt.situation = 'abandoned' AND item.held_by IS NULL AND item.state IN (0, 1, 2, 3)
+               AND attempt.started > $1::timestamptz - interval '1 day'
+             ORDER BY item.id, attempt.number
+            """,
+            self.now,
+        )
+        desk = self.pick(self.desks(READY, NOT_READY))
+        if free and desk and desk.user.id not in self.one.works:
+            item, number = self.pick([tuple(row) for row in free])
+            self.background(self.takes_and_dials(desk, item, number))
+
+    async def takes_and_dials(self, desk, item, number):
+        await perform(self.floor, desk, "TakeItem", {"item": item})
+        use, trunk = self.floor.phones.use, self.floor.centre.trunks[self.trunk.id]
+        if use.calls + self.drives.begun(trunk.id) < trunk.channels_max:
+            await perform(self.floor, desk, "DialItem", {"item": item, "number": number})
 
     def agent_leaves_item(self):
         for user_id, work in self.one.works.items():
@@ -563,22 +644,40 @@ class World:
         if leg := self.pick(each for each in self.calls if not each.over.done()):
             leg.gone()
 
-    async def supervisor_pauses(self):
-        await self.rest()
-        if active := [each for each in self.campaigns.values() if each.status == "active"]:
-            campaign_id = self.pick(active).id
-            self.campaigns[campaign_id] = await campaigns.pause(self.db, None, campaign_id)
+    async def meanwhile(self, item, number):
+        """Between the rules and the call."""
+        match self.random.randrange(3):
+            case 0:
+                await self.supervisor_blocks(number)
+            case 1:
+                await self.supervisor_pauses(item.campaign_id)
+            case 2:
+                await self.set_limits(item.campaign_id, attempts_max=4, number_attempts_per_day_max=1)
+
+    async def supervisor_pauses(self, campaign_id=None):
+        active = [each.id for each in self.campaigns.values() if each.status == "active"]
+        campaign_id = campaign_id or self.pick(active)
+        if campaign_id in active:
+            paused = await campaigns.pause(self.db, None, campaign_id)
+            self.campaigns[campaign_id], self.excused[campaign_id] = paused, self.on_the_way()
+
+    async def supervisor_pauses_while_people_are_taken(self):
+        """Also while agents join, who let the server look for what runs."""
+        self.background(self.turn())
+        await asyncio.sleep(self.random.random() * 0.01)
+        await self.supervisor_pauses()
+        self.background(self.drives.poll())
 
     async def supervisor_starts(self):
         for each in list(self.campaigns.values()):
             if each.status == "paused":
                 self.campaigns[each.id] = await campaigns.activate(self.db, None, each.id)
 
-    async def supervisor_blocks(self):
-        number = self.pick(self.contact_of)
+    async def supervisor_blocks(self, number=None):
+        number = number or self.pick(self.contact_of)
         await blocklist.block(self.db, None, number, None, "asked", "11")
         self.floor.blocklist.everywhere.add(number)
-        self.blocked.setdefault(number, set(self.floor.calls))
+        self.blocked.setdefault(number, self.on_the_way())
 
     async def supervisor_releases(self):
         held = await items.held(self.db)
@@ -608,13 +707,15 @@ class World:
         await self.turn()
 
     async def supervisor_sets_limits(self):
-        await self.rest()
-        campaign_id = self.pick(self.campaigns)
-        self.campaigns[campaign_id] = await campaigns.save_step(
-            self.db, None, campaign_id, "settings",
-            {"attempts_max": self.pick((1, 2, 4)), "number_attempts_per_day_max": self.pick((1, 2, 4))},
-        )  # fmt: skip
-        await self.turn()
+        await self.set_limits(
+            self.pick(self.campaigns),
+            attempts_max=self.pick((1, 2, 4)),
+            number_attempts_per_day_max=self.pick((1, 2, 4)),
+        )
+
+    async def set_limits(self, campaign_id, **limits):
+        saved = await campaigns.save_step(self.db, None, campaign_id, "settings", limits)
+        self.campaigns[campaign_id], self.excused[campaign_id] = saved, self.on_the_way()
 
     async def supervisor_sets_trunk(self):
         await self.rest()
@@ -644,23 +745,45 @@ class World:
 
     async def night_falls(self):
         """Nobody talks through it. Whoever is held goes back, unless the server is quick enough to renew."""
-        for leg in (*self.ringing(), *self.lifted()):
-            leg.gone()
-            if not leg.answered.done():
-                leg.refuse(480)
-        await self.time_passes(60 * 60 * self.pick((9, 14, 21)))
+        for _ in range(3):
+            for leg in (*self.ringing(), *self.lifted()):
+                leg.gone()
+                if not leg.answered.done():
+                    leg.refuse(480)
+            await self.rest()
+        if self.ringing() or self.lifted():
+            return  # the dialer found others to call
+        self.now += 60 * 60 * self.pick((9, 14, 21)) * SECOND
         self.left_until = self.now + LEASE * SECOND
         await self.turn()
 
-    async def database_is_away(self):
-        self.left_until = self.now + LEASE * SECOND
+    async def database_is_away(self, seconds=0):
+        self.left_until = self.now + (LEASE + seconds) * SECOND
         self.away = True
         for _ in range(3):
+            self.now += seconds / 3 * SECOND
             act = self.pick(self.people_act)
             await self.do(act)
             await self.turn()
             await asyncio.sleep(0.01)
         self.away = False
+
+    async def database_is_away_for_long(self):
+        """Longer than a lease, or than until somebody is called again whose call was never heard of."""
+        await self.rest()
+        await self.database_is_away(self.pick((1.5 * LEASE, 1.5 * LEASE, 90 * 60)))
+        await self.turn()
+
+    async def answers_get_lost(self):
+        """What is written is written, and nobody hears of it: the connection broke in that moment."""
+        self.left_until = self.now + LEASE * SECOND
+        self.losing = True
+        for _ in range(3):
+            act = self.pick((*self.people_act, self.agent_joins, self.agent_dials, self.agent_takes_by_hand))
+            await self.do(act)
+            await self.turn()
+            await asyncio.sleep(0.01)
+        self.losing = False
 
     @property
     def people_act(self):
@@ -682,6 +805,8 @@ class World:
             self.supervisor_changes: 3, self.supervisor_sets_limits: 1, self.supervisor_sets_trunk: 1,
             self.supervisor_sets_pace: 1, self.supervisor_cancels: 1, self.time_passes: 10,
             self.minutes_pass: 1.5, self.night_falls: 0.5, self.database_is_away: 1, self.crash: 0.2,
+            self.database_is_away_for_long: 0.5, self.answers_get_lost: 0.5,
+            self.agent_calls_whom_nobody_met: 2, self.supervisor_pauses_while_people_are_taken: 1,
         }  # fmt: skip
 
     async def do(self, act):
@@ -692,6 +817,8 @@ class World:
     async def step(self):
         """One thing or some at once."""
         may = self.what_may_happen()
+        self.how_often = self.how_often or {act.__name__: self.pick((0.3, 1, 1, 3)) for act in may}
+        may = {act: often * self.how_often[act.__name__] for act, often in may.items()}
         for act in self.random.choices(list(may), list(may.values()), k=self.pick((1, 1, 2, 4))):
             self.log.append(act.__name__)
             self.look()
@@ -776,8 +903,8 @@ def no_waiting(monkeypatch):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_whatever_happens_the_rules_hold(fresh_database_url, no_waiting, seed):
-    world = World(fresh_database_url, seed)
+async def test_whatever_happens_the_rules_hold(fresh_database_url, no_waiting, monkeypatch, seed):
+    world = World(fresh_database_url, seed, monkeypatch)
     await world.open()
     try:
         for desk in world.desks():

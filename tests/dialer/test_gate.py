@@ -232,6 +232,26 @@ async def test_a_procedure_that_hangs_or_throws_stops_only_its_own_item_and_is_s
             assert other["item"] != work["item"], "another agent works on meanwhile"
 
 
+async def test_what_became_forbidden_while_the_procedure_was_asked_is(fresh_db, monkeypatch):
+    await fresh_db.execute(
+        "CREATE FUNCTION validation.fine(text) RETURNS boolean LANGUAGE sql AS 'SELECT true'"
+    )
+    settings = {"validates": True, "validate_dial": "procedure:fine", "validation_inputs": ["document"]}
+    async with stage(fresh_db, **settings) as here:
+        work = await here.next()
+        number = work["phones"][0]["number"]
+        ask = here.one.gate._validation.ask
+
+        async def block_meanwhile(*arguments):
+            said = await ask(*arguments)
+            await blocklist.block(here.db, None, number, None, "asked", "11")
+            return said
+
+        monkeypatch.setattr(here.one.gate._validation, "ask", block_meanwhile)
+        assert (await refusal(here, work, number)).code == "blocked"
+        assert not here.rung
+
+
 async def test_while_the_procedure_is_asked_another_agent_is_not_held_up(fresh_db):
     await fresh_db.execute(
         f"CREATE FUNCTION validation.slow(text) RETURNS boolean LANGUAGE plpgsql AS $$ {HANGS} $$"

@@ -217,6 +217,7 @@ def about(request: web.Request, picture: Picture) -> dict[str, Any]:
         "view": view,
         "mode": _(said.MODES[campaign.dialing.mode][0]),
         "why": why(request, picture),
+        "silent": silent(request, view),
         "air": [(code, _(AIR_WORDS[code]), air[code], round(100 * air[code] / most, 1)) for code in AIR],
         "level": said.number(request, 100 * figures["level"], 1) if figures else "–",
         "trend": round(100 * figures["trend"]) if figures else 0,
@@ -266,6 +267,17 @@ def why(request: web.Request, picture: Picture) -> str:
     if campaign.dialing.mode == "preview":
         return _("Each free agent sees the next person before the number is dialed.")
     return said.reason(request, Why(view["why"]["code"], view["why"]["values"]))
+
+
+def silent(request: web.Request, view: Mapping[str, Any] | None) -> str:
+    """A trunk that does not even say that it heard of a call."""
+    trunk = view["trunk"] if view else None
+    if not trunk or trunk.get("silent_seconds") is None:
+        return ""
+    return words(request)(
+        "The trunk %(name)s has answered nothing at all for %(n)s seconds. A call every ten seconds tries "
+        "it; nobody loses an attempt by it."
+    ) % {"name": trunk["name"], "n": round(trunk["silent_seconds"])}
 
 
 def window_word(request: web.Request, campaign: Campaign) -> str:
