@@ -18,14 +18,14 @@ value". Of the parts of a moment the day, week (its Monday) and month (its first
 import datetime
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import asyncpg
 
 from crm import audit, filters
 from crm.calls import ZONE
-from crm.custom_report_columns import MEASURES, PARTS, SUBJECTS, Column, Shape, columns
+from crm.custom_report_columns import MEASURES, PARTS, SUBJECTS, Column, Shape, Subject, columns
 from crm.custom_report_sql import (
     FILED_MAX,
     SHOWN_MAX,
@@ -130,8 +130,13 @@ class Found:
 async def catalog(db: Db | asyncpg.Connection, subject: str, by: User | None = None) -> dict[str, Column]:
     """Every column of a subject by its key, without those of customers for who may not see them."""
     found = columns(subject, await filters.fields(db), await filters.answers(db), await offered(db))
-    sees = by is None or can(by, "see_contacts")
-    return {key: column for key, column in found.items() if sees or not column.of_customer}
+    if sees_customers(by):
+        return found
+    return {key: column for key, column in found.items() if not column.of_customer}
+
+
+def sees_customers(by: User | None) -> bool:
+    return by is None or can(by, "see_contacts")
 
 
 async def offered(db: Db | asyncpg.Connection) -> dict[str, tuple[tuple[str, str], ...]]:
@@ -312,15 +317,19 @@ async def checked(db: Db | asyncpg.Connection, by: User | None, values: Mapping[
     """The facts of a report in one form; Refused with everything that is wrong with them."""
     entry = Entry(values)
     subject = entry.option("subject", SUBJECTS)
-    known = await catalog(db, subject, by) if subject in SUBJECTS else {}
+    known = await catalog(db, subject, by) if subject in SUBJECTS else None
+
+    def exists(said: str, of: Callable[[str, Mapping[str, Column]], Any]) -> bool:
+        return known is None or of(said, known) is not None  # of no subject nothing more can be said
+
     answer: dict[str, Any] = {
         "name": " ".join(entry.text("name").split()),
         "about": entry.text("about", 500, required=False),
         "subject": subject,
-        "columns": chosen(entry, "columns", COLUMNS_MAX, lambda said: said in known),
-        "groups": chosen(entry, "groups", GROUPS_MAX, lambda said: group(said, known) is not None),
-        "measures": chosen(entry, "measures", MEASURES_MAX, lambda said: measure(said, known) is not None),
-        "asks": chosen(entry, "asks", ASKS_MAX, lambda said: said in known),
+        "columns": chosen(entry, "columns", COLUMNS_MAX, lambda said: exists(said, column)),
+        "groups": chosen(entry, "groups", GROUPS_MAX, lambda said: exists(said, group)),
+        "measures": chosen(entry, "measures", MEASURES_MAX, lambda said: exists(said, measure)),
+        "asks": chosen(entry, "asks", ASKS_MAX, lambda said: exists(said, column)),
         "period": entry.option("period", PERIODS),
         "shared": entry.switch("shared"),
         "order": entry.text("order", 200, required=False),
@@ -328,18 +337,20 @@ async def checked(db: Db | asyncpg.Connection, by: User | None, values: Mapping[
     }
     if answer["groups"]:
         answer["measures"] = answer["measures"] or ["count"]
-        orders: set[str] = {*answer["groups"], *answer["measures"]}
-    else:
-        orders = set(known)
-    if answer["order"] and answer["order"].removeprefix("-") not in orders:
-        entry.errors.setdefault("order", "not_an_option")
-    if subject in SUBJECTS:
+    if known is not None:
+        orders = {*answer["groups"], *answer["measures"]} if answer["groups"] else known.keys()
+        if answer["order"] and answer["order"].removeprefix("-") not in orders:
+            entry.errors.setdefault("order", "not_an_option")
         try:
             answer["tree"] = filters.checked(values.get("tree") or {"all": []}, fields_of(known))
         except Refused as refused:
             entry.errors |= refused.details["errors"]
     entry.done()
     return answer
+
+
+def column(key: str, known: Mapping[str, Column]) -> Column | None:
+    return known.get(key)
 
 
 def chosen(entry: Entry, name: str, most: int, exists: Callable[[str], bool]) -> list[str]:
@@ -381,6 +392,7 @@ def draft(subject: str, **facts: Any) -> CustomReport:
 class Ready:
     """A report as its reader can have it."""
 
+    subject: Subject
     known: Mapping[str, Column]
     read: Reading
     fields: Mapping[str, filters.Field]
@@ -394,9 +406,11 @@ async def ready(db: Db, by: User | None, report: CustomReport, order: str = "") 
         refuse({"subject": "not_an_option"})
     if report.subject == "customers":
         require(by, "see_contacts")
-    known = await catalog(db, report.subject, by)
+    subject, known = SUBJECTS[report.subject], await catalog(db, report.subject, by)
+    if not sees_customers(by):
+        subject = replace(subject, belongs={**subject.belongs, "#contact": "NULL"})
     read = reading(
-        SUBJECTS[report.subject],
+        subject,
         known,
         report.columns,
         report.groups,
@@ -404,10 +418,12 @@ async def ready(db: Db, by: User | None, report: CustomReport, order: str = "") 
         report.tree,
         report.asks,
     )
-    return Ready(known, read, fields_of(known), tuple(each for each in (order, report.order) if each))
+    return Ready(
+        subject, known, read, fields_of(known), tuple(each for each in (order, report.order) if each)
+    )
 
 
-def asking(report: CustomReport, made: Ready, asked: Asked) -> Question:
+def asking(made: Ready, asked: Asked) -> Question:
     """The rows the report is about; Refused with errors "asked.<key>" for a value that is wrong."""
     today = datetime.datetime.now(ZONE).date()
     trees, errors = [made.read.tree], dict[str, str]()
@@ -418,7 +434,7 @@ def asking(report: CustomReport, made: Ready, asked: Asked) -> Question:
         except Refused as refused:
             errors[f"asked.{column.key}"] = next(iter(refused.details["errors"].values()))
     refuse(errors)
-    return question(SUBJECTS[report.subject], made.fields, trees, asked.start, asked.end, today)
+    return question(made.subject, made.fields, trees, asked.start, asked.end, today)
 
 
 async def run(
@@ -435,7 +451,7 @@ async def run(
     Refused with code "too_slow" after 20 seconds, and with the errors "asked.<key>" of values that are wrong.
     """
     made = await ready(db, by, report, order)
-    about = asking(report, made, asked)
+    about = asking(made, asked)
     if made.read.groups:
         return await grouped(db, made, about, limit, offset)
     return await listed(db, made, about, limit, offset)
@@ -453,7 +469,7 @@ async def drill(
 ) -> Found:
     """The rows behind a group's numbers ("#key"), as a list; those behind the totals for ""."""
     made = await ready(db, by, report, order)
-    about = asking(report, made, asked)
+    about = asking(made, asked)
     if row_key:
         for each, value in zip(made.read.groups, values_of(row_key, made.read.groups), strict=True):
             about.narrow(each, value)
@@ -468,7 +484,7 @@ async def preview(db: Db, by: User | None, draft: CustomReport) -> Found:
     made = await ready(db, by, draft)
     filters.checked(draft.tree, made.fields)
     today = datetime.datetime.now(ZONE).date()
-    about = asking(draft, made, Asked(*days_of(draft.period, today)))
+    about = asking(made, Asked(*days_of(draft.period, today)))
     show = grouped if made.read.groups else listed
     return await show(db, made, about, PREVIEWED, 0, PREVIEW_SECONDS)
 
@@ -535,7 +551,7 @@ async def stream(
 ) -> AsyncIterator[Row]:
     """Every row, or every group, in order, as of one moment, without holding them in memory."""
     made = await ready(db, by, report)
-    about = asking(report, made, asked)
+    about = asking(made, asked)
     read = made.read
     async with one_moment(db, FILE_SECONDS) as connection:
         if read.groups:
