@@ -753,6 +753,8 @@ class OneToOne:
             await items.release(self.db, desk.user.id, work.item.id)
             self._drop(desk)
             return
+        if work.away:
+            await self._take_back(desk, work)  # refused below, where somebody else has it
         situation = outcome.situation or attempt.situation
         if situation is not attempt.situation:
             work.attempt = attempt = await attempts.end(
@@ -809,6 +811,8 @@ class OneToOne:
             handle_seconds=(now - began).total_seconds(),
         )
         no_contact = str(situation) if outcome.result is None and not outcome.block else ""
+        if outcome.wrong_number:
+            no_contact = "wrong_number"
         await actions.record(
             self.db,
             desk.user,
@@ -926,21 +930,29 @@ class OneToOne:
         for keep in self.keepers:
             await keep()
 
+    async def _take_back(self, desk: Desk, work: Work) -> Refused | None:
+        """What left the agent's hands while they were away or talked is theirs again, unless somebody has it."""
+        try:
+            work.item = await items.claim_this(
+                self.db, work.item.id, desk.user, self.gate.now(), self.lease_seconds
+            )
+        except Refused as refused:
+            return refused
+        work.away = False
+        return None
+
     async def _taken_away(self, desk: Desk, work: Work) -> None:
         """An agent who was away takes the item back if it is free; else is told who has it."""
         async with self._one_at_a_time[desk.user.id]:
             if self.works.get(desk.user.id) is not work:
                 return
             why, by, freed_by, reason = "", None, None, ""
+            work.away = work.away or work.phase is Phase.TALKING  # a conversation keeps its person
             if work.away:
-                try:
-                    work.item = await items.claim_this(
-                        self.db, work.item.id, desk.user, self.gate.now(), self.lease_seconds
-                    )
-                    work.away = False
+                refused = await self._take_back(desk, work)
+                if refused is None:
                     return
-                except Refused as refused:
-                    why, by = str(refused), refused.details.get("agent")
+                why, by = str(refused), refused.details.get("agent")
             else:
                 mine = await items.by_id(self.db, work.item.id)
                 if mine and mine.held_by == desk.user.id:

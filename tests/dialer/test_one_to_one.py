@@ -307,6 +307,8 @@ async def test_a_wrong_number_is_never_called_again_and_the_others_are(here):
     await here.db.execute("INSERT INTO contact_phone VALUES ($1, '+5511955550002', 9)", work["contact"]["id"])
     await here.talked(work)
     await here.ask("SetOutcome", item=work["item"], wrong_number=True)
+    (done,) = await actions.history(here.db, work["contact"]["id"])
+    assert done.no_contact == "wrong_number"
     item = await here.item(work["item"])
     assert item["state"] == State.TRYING
     phones = {p.number: p for p in await items.phones(here.db, here.campaign.id, work["contact"]["id"])}
@@ -636,6 +638,34 @@ async def test_what_a_supervisor_frees_leaves_the_agents_window(here):
     (lost,) = [event for event in screen.events if event["event"] == "ItemLost"]
     assert (lost["item"], lost["by"]) == (work["item"], None)
     assert (lost["freed_by"], lost["reason"]) == ("Boss", "mistake")
+
+
+async def test_what_came_of_a_conversation_is_said_although_a_supervisor_freed_the_person_in_it(here):
+    work = await here.next()
+    leg = await here.talk(work)
+    supervisor = await boss(here.db)
+    await items.release_held(here.db, supervisor, [work["item"]], "mistake")
+    await here.ask("SetOutcome", item=work["item"], result="success", answers=form(here))
+    await here.one.tick()
+    assert (await here.item(work["item"]))["held_by"] == here.team[0].id
+    leg.gone()
+    await until(lambda: here.work() is None)
+    assert (await here.item(work["item"]))["result"] == "success"
+
+
+async def test_of_a_person_another_agent_took_meanwhile_the_agent_is_told_after_the_conversation(here):
+    work = await here.next()
+    leg = await here.talk(work)
+    await items.release_held(here.db, await boss(here.db), [work["item"]], "mistake")
+    await items.claim_this(here.db, work["item"], here.team[1], NOON)
+    await here.one.tick()
+    assert here.work()["phase"] == "talking"
+    leg.gone()
+    await here.phase("after")
+    await here.one.tick()
+    (screen,) = here.desk().screens
+    (lost,) = [event for event in screen.events if event["event"] == "ItemLost"]
+    assert here.work() is None and lost["by"] == here.team[1].name
 
 
 async def test_a_server_that_starts_again_gives_agents_back_what_they_held(here):

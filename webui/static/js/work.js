@@ -5,7 +5,7 @@ import { toast } from "./toast.js";
 import "./load.js";
 
 const AFTER = 500; // ms without typing
-const FORMS = "[data-window], [data-contact], [data-outcome]";
+const FORMS = "[data-window], [data-made], [data-outcome]";
 const frame = document.querySelector("[data-taken]");
 const find = (selector, root = document) => root.querySelector(selector);
 
@@ -41,7 +41,7 @@ document.addEventListener("submit", async (event) => {
   if (form.dataset.sending !== undefined) return;
   form.dataset.sending = "";
   const campaign = Number(find("[data-work]")?.dataset.campaign);
-  const button = event.submitter?.value ?? (form.matches("[data-window]") ? "DialItem" : form.matches("[data-contact]") ? "RecordContact" : "SetOutcome");
+  const button = event.submitter?.value ?? (form.matches("[data-window]") ? "DialItem" : form.matches("[data-made]") ? "RecordContact" : "SetOutcome");
   clearTimeout(timer);
   typing = null;
   say(form, "", {});
@@ -74,8 +74,9 @@ function refusedWith(form, refused) {
   const others = Object.fromEntries(Object.entries(errors).filter(([name]) => !(name in here)));
   const inForm = Object.keys(others).some((name) => find(`#tabulation [data-field="${name}"]`));
   if (inForm) draft.refused(others);
-  const place = form.isConnected ? form : find(`[data-typed="${form.dataset.typed}"]`) ?? find(FORMS) ?? form;
-  say(place, inForm || Object.keys(here).length || find("[data-window-refusal]") ? "" : refused.message, here);
+  const place = form.isConnected ? form : find(`[data-typed="${form.dataset.typed}"]`) ?? find(FORMS);
+  if (!place) toast(refused.message, "bad"); // the person is no longer before the agent
+  else say(place, inForm || Object.keys(here).length || find("[data-window-refusal]") ? "" : refused.message, here);
 }
 
 function say(form, message, errors) {
@@ -170,7 +171,7 @@ document.addEventListener("change", (event) => {
   }
 });
 function choose(result) {
-  const radio = result && find(`:is([data-outcome], [data-contact]) [name=result][value=${result}]`);
+  const radio = result && find(`:is([data-outcome], [data-made]) [name=result][value=${result}]`);
   if (radio) radio.checked = true;
 }
 document.addEventListener("click", (event) => {
