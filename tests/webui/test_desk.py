@@ -1,7 +1,9 @@
 import re
+from dataclasses import replace
 
 import pytest
 
+from crm.form import Permission, Scenario
 from crm.refused import Refused
 from tests.fakes import floor as fake
 from tests.waiting import until
@@ -186,3 +188,22 @@ def test_the_fields_of_a_form_become_a_verbs_arguments():
 def test_a_contact_that_is_no_number_is_refused(contact):
     with pytest.raises(Refused):
         as_arguments({"contact": contact})
+
+
+async def test_another_form_is_chosen_at_the_desk_with_and_without_script(site, browser):
+    await available(site, browser)
+    short = replace(fake.LAYOUT, id=2, name="short", label="Breve", fields=fake.LAYOUT.fields[3:4])
+    layouts = {1: fake.LAYOUT, 2: replace(short, permissions=(Permission((Scenario.INBOUND,)),))}
+    site.floor.reload(replace(site.floor.centre, layouts=layouts))
+    call = fake.ring(site.floor, site.agent)
+    fake.connect(site.floor, site.agent, call)
+    page = await browser.text("/desk")
+    assert 'data-verb="ChooseLayout"' in page and "Use another form Breve" in words(page)
+    await browser.post("/desk/DraftTabulation", call=call.id, **{"a.notes": "meia frase", "a.category": "1"})
+    assert (await browser.post("/desk/ChooseLayout", call=call.id, layout="2")).status == 303
+    page = await browser.text("/desk")
+    assert ">meia frase</textarea>" in page and 'name="a.motive"' not in page
+    async with browser.live() as line:  # as the page's script asks
+        await line.ask("Attach")
+        assert (await line.ask("ChooseLayout", call=call.id, layout="1"))["ok"]
+        assert (await line.event("FormOpened"))["form"]["answers"] == {"notes": "meia frase", "category": "1"}
