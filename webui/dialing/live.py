@@ -271,10 +271,11 @@ def why(request: web.Request, picture: Picture) -> str:
 
 def silent(request: web.Request, view: Mapping[str, Any] | None) -> str:
     """A trunk that does not even say that it heard of a call."""
+    _ = words(request)
     trunk = view["trunk"] if view else None
     if not trunk or trunk.get("silent_seconds") is None:
         return ""
-    return words(request)(
+    return _(
         "The trunk %(name)s has answered nothing at all for %(n)s seconds. A call every ten seconds tries "
         "it; nobody loses an attempt by it."
     ) % {"name": trunk["name"], "n": round(trunk["silent_seconds"])}
