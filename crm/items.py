@@ -16,7 +16,7 @@ from crm.campaigns import Campaign
 from crm.db import Db
 from crm.entry import Entry, missing
 from crm.item_states import STATE_LABELS, TO_WORK, Next, Result, State
-from crm.lists import Load, ShowList, add, generate, link, loads, show_list
+from crm.lists import Load, add, generate, link, loads, show_list
 from crm.progress import Criteria, Page, Progress, counts, progress, search, why_not_called
 from crm.refused import Refused
 from crm.said import Said
@@ -31,7 +31,6 @@ __all__ = [
     "Phone",
     "Progress",
     "Said",
-    "ShowList",
     "add",
     "by_id",
     "cancel",
@@ -46,6 +45,7 @@ __all__ = [
     "link",
     "loads",
     "locked_of",
+    "of_contact",
     "phones",
     "progress",
     "release",
@@ -146,6 +146,16 @@ async def by_id(db: Db | asyncpg.Connection, item_id: int) -> Item | None:
 async def held_by(db: Db | asyncpg.Connection, user_id: int) -> Item | None:
     """The one item in this agent's hands."""
     row = await db.fetchrow(f"SELECT {COLUMNS} FROM list_item AS item WHERE item.held_by = $1", user_id)
+    return read(row) if row else None
+
+
+async def of_contact(db: Db | asyncpg.Connection, campaign_id: int, contact_id: int) -> Item | None:
+    """Where a customer stands on a campaign's list; None when they are not on it."""
+    row = await db.fetchrow(
+        f"SELECT {COLUMNS} FROM list_item AS item WHERE item.contact_id = $2 AND item.campaign_id = $1",
+        campaign_id,
+        contact_id,
+    )
     return read(row) if row else None
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from crm.refused import Refused
 from crm.users import User, can, require
 
 SECONDS_MAX = 600  # for one statement over millions of people
+SHOW_SECONDS = 20  # for a page of them
 ASKED_AT_ONCE = 8  # people whose validation is under way: one that hangs holds up the others little
 ASKED_A_STEP = 200  # people who are read at once to be asked about
 PEOPLE_A_STEP = 50_000  # between two looks at how far it is, where the database does all by itself
@@ -101,14 +102,21 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class ShowList:
-    """Who would be added, before anything is recorded (UAU-31)."""
+class Standings:
+    """How many would be added, and why the others not, before anything is recorded (UAU-31)."""
 
     new: int
     listed: int
     blocked: int
     rejected: int  # without a number
-    candidates: tuple[Candidate, ...]
+
+    def plus(self, other: "Standings") -> "Standings":
+        return Standings(
+            self.new + other.new,
+            self.listed + other.listed,
+            self.blocked + other.blocked,
+            self.rejected + other.rejected,
+        )
 
 
 # -- Who is meant ------------------------------------------------------------------------------------------
@@ -134,53 +142,108 @@ async def audience(
     return where, [campaign.id]
 
 
-CANDIDATES = """
-    SELECT contact.id AS contact_id, numbers.all > 0 AS reachable, numbers.free > 0 AS free,
-           EXISTS (SELECT FROM list_item
-                    WHERE list_item.campaign_id = $1 AND list_item.contact_id = contact.id) AS listed
-      FROM contact
-     CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE NOT wrong) AS all,
-                                count(*) FILTER (WHERE NOT wrong AND NOT blocked) AS free
-                           FROM campaign_phones($1, contact.id)) AS numbers
-     WHERE """
+def candidates(campaign: Campaign, where: str, anew: bool = False) -> str:
+    """The customers with ids above $2 up to $3 who are meant, and what recording the list does with each.
+
+    $1 is the campaign, $4 its categories of contacts. Numbers are those of the function campaign_phones, read
+    for all who need them at once. `anew`: as if nobody stood on the list.
+    """
+    selected = campaign.company_target == "selected"
+    own = "meant.kind <> 'company'" if selected else "true"
+    people = "person.type <> 'main' AND person.type = ANY($4)" if selected else "person.type = 'main'"
+    return f"""
+        WITH meant AS MATERIALIZED (
+            SELECT contact.id, contact.kind, item.id IS NOT NULL AS listed
+              FROM contact
+              LEFT JOIN list_item AS item ON item.campaign_id = $1 AND item.contact_id = contact.id
+               AND item.contact_id > $2 AND item.contact_id <= $3 AND NOT {anew}
+             WHERE contact.id > $2 AND contact.id <= $3 AND cardinality($4::text[]) >= 0 AND ({where})),
+        number AS (
+            SELECT meant.id, phone.number
+              FROM meant JOIN contact_phone AS phone ON phone.contact_id = meant.id
+               AND phone.contact_id > $2 AND phone.contact_id <= $3 AND {own}
+             WHERE NOT meant.listed
+             UNION ALL
+            SELECT meant.id, given.number
+              FROM meant JOIN contact_person AS person ON person.contact_id = meant.id
+               AND person.contact_id > $2 AND person.contact_id <= $3 AND meant.kind = 'company' AND {people}
+             CROSS JOIN unnest(person.phones) AS given (number)
+             WHERE NOT meant.listed),
+        reached AS (
+            SELECT number.id, bool_or(wrong.contact_id IS NULL) AS reachable,
+                   bool_or(wrong.contact_id IS NULL AND blocked.number IS NULL) AS free
+              FROM number
+              LEFT JOIN wrong_number AS wrong ON wrong.contact_id = number.id AND wrong.number = number.number
+              LEFT JOIN blocked_number AS blocked ON blocked.number = number.number
+               AND (blocked.campaign_id IS NULL OR blocked.campaign_id = $1)
+             GROUP BY number.id)
+        SELECT meant.id AS contact_id, meant.listed, coalesce(reached.reachable, false) AS reachable,
+               coalesce(reached.free, false) AS free
+          FROM meant LEFT JOIN reached ON reached.id = meant.id
+    """
 
 
-async def show_list(db: Db, campaign: Campaign, limit: int = 50, offset: int = 0) -> ShowList:
+async def show_list(db: Db, campaign: Campaign, limit: int = 50, offset: int = 0) -> list[Candidate]:
     """The people of the campaign's source, by id, each with what recording would do with them."""
     async with db.acquire() as connection, connection.transaction(readonly=True):
         where, arguments = await audience(connection, campaign, 2)
-        counted = await connection.fetchrow(
-            f"""
-            SELECT count(*) FILTER (WHERE NOT listed AND free) AS new,
-                   count(*) FILTER (WHERE listed) AS listed,
-                   count(*) FILTER (WHERE NOT listed AND reachable AND NOT free) AS blocked,
-                   count(*) FILTER (WHERE NOT listed AND NOT reachable) AS rejected
-              FROM ({CANDIDATES} {where}) AS candidate
-            """,
-            campaign.id,
-            *arguments,
-            timeout=SECONDS_MAX,
-        )
         last = len(arguments) + 1
         rows = await connection.fetch(
             f"""
-            SELECT candidate.contact_id, contact.name AS contact, contact.document,
-                   coalesce((SELECT number FROM campaign_phones($1, candidate.contact_id)
+            SELECT chosen.id AS contact_id, chosen.name AS contact, chosen.document,
+                   coalesce((SELECT number FROM campaign_phones($1, chosen.id)
                               ORDER BY blocked OR wrong, place, number LIMIT 1), '') AS number,
-                   CASE WHEN listed THEN 'listed' WHEN free THEN 'new'
-                        WHEN reachable THEN 'blocked' ELSE 'rejected' END AS standing
-              FROM ({CANDIDATES} {where}
-                     ORDER BY contact.id LIMIT ${last + 1} OFFSET ${last + 2}) AS candidate
-              JOIN contact ON contact.id = candidate.contact_id
-             ORDER BY candidate.contact_id
+                   CASE WHEN EXISTS (SELECT FROM list_item
+                                      WHERE campaign_id = $1 AND contact_id = chosen.id) THEN 'listed'
+                        WHEN EXISTS (SELECT FROM campaign_phones($1, chosen.id)
+                                      WHERE NOT wrong AND NOT blocked) THEN 'new'
+                        WHEN EXISTS (SELECT FROM campaign_phones($1, chosen.id) WHERE NOT wrong)
+                        THEN 'blocked' ELSE 'rejected' END AS standing
+              FROM (SELECT contact.id, contact.name, contact.document FROM contact WHERE {where}
+                     ORDER BY contact.id LIMIT ${last + 1} OFFSET ${last + 2}) AS chosen
+             ORDER BY chosen.id
             """,
             campaign.id,
             *arguments,
             limit,
             offset,
-            timeout=SECONDS_MAX,
+            timeout=SHOW_SECONDS,
         )
-    return ShowList(**counted, candidates=tuple(Candidate(**row) for row in rows))
+    return [Candidate(**row) for row in rows]
+
+
+async def standings(db: Db, campaign: Campaign) -> Standings:
+    """What recording would do with all of the campaign's source: seconds, where there are a million."""
+    counted = Standings(0, 0, 0, 0)
+    async with db.acquire() as connection:
+        where, arguments = await audience(connection, campaign, 5)
+        most = await connection.fetchval("SELECT coalesce(max(id), 0) FROM contact")
+        for first, last in id_steps(most):
+            row = await connection.fetchrow(
+                f"{COUNTED} FROM ({candidates(campaign, where)}) AS candidate",
+                campaign.id,
+                first,
+                last,
+                campaign.company_types,
+                *arguments,
+                timeout=SECONDS_MAX,
+            )
+            counted = counted.plus(Standings(**row))
+    return counted
+
+
+COUNTED = """
+    SELECT count(*) FILTER (WHERE NOT listed AND free) AS new,
+           count(*) FILTER (WHERE listed) AS listed,
+           count(*) FILTER (WHERE NOT listed AND reachable AND NOT free) AS blocked,
+           count(*) FILTER (WHERE NOT listed AND NOT reachable) AS rejected
+"""
+
+
+def id_steps(most: int) -> Iterator[tuple[int, int]]:
+    """All ids up to this one, so many at once: each is above the first and not above the last."""
+    for first in range(0, most, PEOPLE_A_STEP):
+        yield first, min(first + PEOPLE_A_STEP, most)
 
 
 # -- Making it ---------------------------------------------------------------------------------------------
@@ -236,42 +299,38 @@ def check_can_record(campaign: Campaign, kind: str) -> None:
 
 
 async def gather(connection: asyncpg.Connection, campaign: Campaign, kind: str, note: Note) -> dict[str, int]:
-    """Whom to add, into a table of this connection; and how many were left out, and why."""
-    where, arguments = await audience(connection, campaign, 4)
+    """Whom to add, into a table of this connection; and how many were left out, and why.
+
+    When it is rebuilt everybody now listed leaves the list first.
+    """
+    where, arguments = await audience(connection, campaign, 5)
     await connection.execute("DROP TABLE IF EXISTS pg_temp.candidate")
-    await connection.execute(
-        """
-        CREATE TEMP TABLE candidate (contact_id bigint PRIMARY KEY, reachable boolean, free boolean,
-                                     listed boolean)
-        """
-    )
-    last = await connection.fetchval("SELECT coalesce(max(id), 0) FROM contact")
-    for first in range(0, last, PEOPLE_A_STEP):
-        note(Progress("looking", first, last))
-        await connection.execute(
+    await connection.execute("CREATE TEMP TABLE candidate (contact_id bigint PRIMARY KEY)")
+    counted = Standings(0, 0, 0, 0)
+    most = await connection.fetchval("SELECT coalesce(max(id), 0) FROM contact")
+    for first, last in id_steps(most):
+        note(Progress("looking", first, most))
+        row = await connection.fetchrow(
             f"""
-            INSERT INTO candidate (contact_id, reachable, free, listed)
-            {CANDIDATES} contact.id > $2 AND contact.id <= $3 AND ({where})
+            WITH those AS MATERIALIZED ({candidates(campaign, where, kind == REBUILD)}),
+            added AS (
+                INSERT INTO pg_temp.candidate SELECT contact_id FROM those WHERE free AND NOT listed)
+            {COUNTED} FROM those
             """,
             campaign.id,
             first,
-            first + PEOPLE_A_STEP,
+            last,
+            campaign.company_types,
             *arguments,
             timeout=SECONDS_MAX,
         )
-    if kind == REBUILD:  # everybody now listed leaves the list first
-        await connection.execute("UPDATE candidate SET listed = false WHERE listed", timeout=SECONDS_MAX)
-    row = await connection.fetchrow(
-        """
-        SELECT count(*) FILTER (WHERE listed) AS duplicates,
-               count(*) FILTER (WHERE NOT listed AND reachable AND NOT free) AS blocked,
-               count(*) FILTER (WHERE NOT listed AND NOT reachable) AS rejected
-          FROM candidate
-        """,
-        timeout=SECONDS_MAX,
-    )
-    await connection.execute("DELETE FROM candidate WHERE listed OR NOT free", timeout=SECONDS_MAX)
-    return {**row, "failed": 0}
+        counted = counted.plus(Standings(**row))
+    return {
+        "duplicates": counted.listed,
+        "blocked": counted.blocked,
+        "rejected": counted.rejected,
+        "failed": 0,
+    }
 
 
 async def ask_each(

@@ -2,6 +2,8 @@
 
 import asyncio
 import datetime
+import random
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import pytest
@@ -214,10 +216,9 @@ async def test_adding_takes_nobody_twice_and_nobody_blocked(fresh_db, lead, team
     await blocklist.block(fresh_db, lead, "+5511900000002", made.id, "not for this")
     other = await campaign(fresh_db, team, name="Other")
     await blocklist.block(fresh_db, lead, "+5511900000003", other.id, "elsewhere only")
-    shown = await items.show_list(fresh_db, made)
-    assert (shown.new, shown.listed, shown.blocked, shown.rejected) == (3, 0, 2, 1)
-    standing = [each.standing for each in shown.candidates]
+    standing = [each.standing for each in await items.show_list(fresh_db, made)]
     assert standing == ["rejected", "blocked", "blocked", "new", "new", "new"]
+    assert await lists.standings(fresh_db, made) == lists.Standings(3, 0, 2, 1)
     load = await items.generate(fresh_db, lead, made.id, "add", NOON)
     assert (load.added, load.duplicates, load.blocked, load.rejected, load.by) == (3, 0, 2, 1, "Boss")
     more = await people(fresh_db, 1, first=911111111)
@@ -228,6 +229,41 @@ async def test_adding_takes_nobody_twice_and_nobody_blocked(fresh_db, lead, team
     assert [row["contact_id"] for row in rows] == [*ids[3:], *more]
     assert rows[0]["state"] == State.CONCLUDED
     assert [each.kind for each in await items.loads(fresh_db, made.id)] == ["add", "add"]
+
+
+@pytest.mark.parametrize("target", ["main", "selected"])
+async def test_everybody_is_counted_as_they_are_called_one_by_one(fresh_db, lead, team, target, monkeypatch):
+    monkeypatch.setattr(lists, "PEOPLE_A_STEP", 7)
+    made = await filtered(fresh_db, team, lead, company_target=target, company_types=["sales", "it"])
+    chance = random.Random(5)
+    ids = await people(fresh_db, 60)
+    for contact_id in ids:
+        number = f"+5511{900000000 + contact_id - ids[0]}"
+        if chance.random() < 0.5:
+            await fresh_db.execute("UPDATE contact SET kind = 'company' WHERE id = $1", contact_id)
+            for type in {chance.choice(["main", "sales", "it", "press"]) for _ in range(2)}:
+                phones = [f"+55213{contact_id:03}{n:04}" for n in range(chance.randrange(3))]
+                await fresh_db.execute(
+                    "INSERT INTO contact_person (contact_id, type, name, phones) VALUES ($1, $2, 'Ana', $3)",
+                    contact_id, type, phones,
+                )  # fmt: skip
+                if phones and chance.random() < 0.4:
+                    await blocklist.block(fresh_db, lead, phones[0], chance.choice([None, made.id]), "no")
+        if chance.random() < 0.3:
+            await blocklist.block(fresh_db, lead, number, chance.choice([None, made.id]), "no")
+        if chance.random() < 0.3:
+            await fresh_db.execute("INSERT INTO wrong_number VALUES ($1, $2, $3)", contact_id, number, NOON)
+        if chance.random() < 0.2:
+            await put(fresh_db, made, contact_id)
+    one_by_one = Counter(each.standing for each in await items.show_list(fresh_db, made, 100))
+    assert min(one_by_one[each] for each in ("new", "listed", "blocked", "rejected")) > 0
+    assert await lists.standings(fresh_db, made) == lists.Standings(**one_by_one)
+    load = await items.generate(fresh_db, lead, made.id, "add", NOON)
+    assert (load.added, load.duplicates, load.blocked, load.rejected) == tuple(
+        one_by_one[each] for each in ("new", "listed", "blocked", "rejected")
+    )
+    anew = await items.generate(fresh_db, lead, made.id, "rebuild", NOON)
+    assert (anew.duplicates, anew.added + anew.blocked + anew.rejected) == (0, 60)
 
 
 async def test_lists_made_at_the_same_moment_hold_nobody_twice(fresh_db, lead, team):

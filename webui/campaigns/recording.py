@@ -25,7 +25,8 @@ from webui.address import Address, last_page
 from webui.auth import require
 from webui.campaigns import said
 from webui.campaigns.find import find
-from webui.page import DB, render, words
+from webui.counting import while_there
+from webui.page import DB, fragment, render, words
 from webui.page import said as refusal
 
 PER_PAGE = 50
@@ -94,6 +95,20 @@ async def record(request: web.Request) -> web.Response:
     if current.refused is not None:
         return await draw(request, campaign, refusal(request, current.refused), kind=kind)
     raise web.HTTPSeeOther(f"/campaigns/{campaign.id}/list?recorded=1#history")
+
+
+@routes.get("/campaigns/{id:[0-9]{1,9}}/list/counted")
+@require("run_campaigns")
+async def counted(request: web.Request) -> web.Response:
+    """How many would be added, and why the others not: asked for by the page that shows the first of them."""
+    campaign = await find(request)
+    try:
+        standings = await while_there(request, lists.standings(request.app[DB], campaign))
+    except Refused as refused:
+        raise web.HTTPConflict(text=f"{refusal(request, refused)}\n") from refused
+    return web.Response(
+        text=fragment(request, "campaigns/standings.html", standings=standings), content_type="text/html"
+    )
 
 
 @routes.get("/campaigns/{id:[0-9]{1,9}}/list/{load:[0-9]{1,9}}")
@@ -180,10 +195,12 @@ def begin(app: web.Application, by: User, campaign: Campaign, kind: str) -> Reco
 
 async def draw(request: web.Request, campaign: Campaign, wrong: str = "", kind: str = "") -> web.Response:
     db, address = request.app[DB], Address(f"/campaigns/{campaign.id}/list", request.query)
-    shown, unshown = None, ""
+    shown, standings, unshown = None, None, ""
     if address.text("show"):
         try:
-            shown = await lists.show_list(db, campaign, PER_PAGE, (address.page - 1) * PER_PAGE)
+            shown = await lists.show_list(db, campaign, PER_PAGE + 1, (address.page - 1) * PER_PAGE)
+            if address.text("count"):  # by who has no scripts
+                standings = await lists.standings(db, campaign)
         except Refused as refused:
             unshown = refusal(request, refused)
         except TimeoutError:
@@ -200,10 +217,11 @@ async def draw(request: web.Request, campaign: Campaign, wrong: str = "", kind: 
         kind=kind,
         counts=counted,
         filter=saved,
-        shown=shown,
+        shown=shown[:PER_PAGE] if shown else shown,
+        more=shown is not None and len(shown) > PER_PAGE,
+        standings=standings,
         unshown=unshown,
         page=address.page,
-        last=-(-(shown.new + shown.listed + shown.blocked + shown.rejected) // PER_PAGE) if shown else 1,
         loads=await lists.loads(db, campaign.id),
         leads=await leads.of_campaign(db, campaign.id, PER_PAGE) if campaign.source == "leads" else None,
         **about(request, campaign),
