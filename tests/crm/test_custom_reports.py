@@ -85,15 +85,21 @@ async def history(db, tabulations=160):
         for name, fields in (("outcome", OUTCOME), ("survey", SURVEY))
     ]
     await custom_fields.create(db, None, key="plano", label="Plano", kind="choice", options=("ouro", "prata"))
-    await db.execute("INSERT INTO queue (name, label, wrapup_seconds, ring_seconds_max, service_level_seconds,"
-                     " waiting_max, wait_seconds_max) VALUES ('vendas', 'Vendas', 0, 20, 20, 10, 100)")  # fmt: skip
+    await db.execute(
+        "INSERT INTO queue (name, label, wrapup_seconds, ring_seconds_max, service_level_seconds,"
+        " waiting_max, wait_seconds_max) VALUES ('vendas', 'Vendas', 0, 20, 20, 10, 100)"
+    )
     people = []
     for n in range(12):
         cities = chance.sample(CITIES, 2)
         made = await contacts.create(
-            db, None, f"Pessoa {n % 9}", [f"+55119{n:08d}"], addresses=[{"city": city} for city in cities],
+            db,
+            None,
+            f"Pessoa {n % 9}",
+            [f"+55119{n:08d}"],
+            addresses=[{"city": city} for city in cities],
             custom={"plano": chance.choice(["", "ouro", "prata"])},
-        )  # fmt: skip
+        )
         people.append(made)
     raw = []
     for n in range(tabulations):
@@ -105,38 +111,62 @@ async def history(db, tabulations=160):
         )
         saved = started + datetime.timedelta(minutes=chance.choice([1, 5, 600]))
         answers = {
-            "motivo": chance.choice(["", *MOTIVES, "Antigo"]), "valor": chance.choice(NUMBERS),
-            "dia": chance.choice(DAYS), "fone": chance.choice(PHONES), "ok": chance.choice(TICKS),
+            "motivo": chance.choice(["", *MOTIVES, "Antigo"]),
+            "valor": chance.choice(NUMBERS),
+            "dia": chance.choice(DAYS),
+            "fone": chance.choice(PHONES),
+            "ok": chance.choice(TICKS),
             "obs": chance.choice(TEXTS),
-        }  # fmt: skip
+        }
         answers = {
             key: answer for key, answer in answers.items() if answer is not None and chance.random() < 0.9
         }
-        call = None if n % 20 == 0 else {
-            "direction": chance.choice(["inbound", "outbound"]), "number": chance.choice(["", "+5511987654321"]),
-            "queue": chance.choice([None, "vendas"]), "talk": chance.choice([0.0, 30.5, 61.25]),
-        }  # fmt: skip
+        call = (
+            None
+            if n % 20 == 0
+            else {
+                "direction": chance.choice(["inbound", "outbound"]),
+                "number": chance.choice(["", "+5511987654321"]),
+                "queue": chance.choice([None, "vendas"]),
+                "talk": chance.choice([0.0, 30.5, 61.25]),
+            }
+        )
         call_id = str(uuid.UUID(int=chance.getrandbits(128), version=4))
         if call:
             await db.execute(
                 "INSERT INTO call (id, direction, number, queue, user_id, contact_id, started, talk_seconds)"
                 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-                call_id, call["direction"], call["number"], call["queue"], agent.id,
-                contact.id if contact else None, started, call["talk"],
-            )  # fmt: skip
+                call_id,
+                call["direction"],
+                call["number"],
+                call["queue"],
+                agent.id,
+                contact.id if contact else None,
+                started,
+                call["talk"],
+            )
         own = contact is not None and (call is None or n % 2)  # else known by its call only
         await db.execute(
-            "INSERT INTO tabulation (call_id, user_id, layout_id, contact_id, category_id, answers, drafted, saved)"
+            "INSERT INTO tabulation (call_id, user_id, layout_id, contact_id, category_id, answers, drafted,"
+            " saved)"
             " VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
-            call_id, agent.id, form.id, contact.id if own else None, category.id, answers, saved,
-        )  # fmt: skip
+            call_id,
+            agent.id,
+            form.id,
+            contact.id if own else None,
+            category.id,
+            answers,
+            saved,
+        )
         raw.append(
             facts(call_id, agent, group_of, form, category, type_, contact, started, saved, answers, call)
         )
     await db.execute(  # one that was never saved is in no report
-        "INSERT INTO tabulation (call_id, user_id, layout_id, drafted) VALUES (gen_random_uuid(), $1, $2, now())",
-        agents[0].id, forms[0].id,
-    )  # fmt: skip
+        "INSERT INTO tabulation (call_id, user_id, layout_id, drafted)"
+        " VALUES (gen_random_uuid(), $1, $2, now())",
+        agents[0].id,
+        forms[0].id,
+    )
     WRITTEN[name] = raw, boss
     return raw, boss
 
@@ -228,39 +258,95 @@ def alike(found, expected):
 
 
 GROUPED_BY = [
-    "agent", "group", "queue", "direction", "number", "layout", "category", "type", "success", "customer",
-    "customer.city", "custom.plano", "answer.motivo", "answer.valor", "answer.dia", "answer.dia:week",
-    "answer.dia:month", "answer.dia:weekday", "answer.fone", "answer.ok", "answer.obs", "saved:day",
-    "saved:week", "saved:month", "saved:hour", "saved:weekday", "started:day", "started:hour",
-]  # fmt: skip
+    "agent",
+    "group",
+    "queue",
+    "direction",
+    "number",
+    "layout",
+    "category",
+    "type",
+    "success",
+    "customer",
+    "customer.city",
+    "custom.plano",
+    "answer.motivo",
+    "answer.valor",
+    "answer.dia",
+    "answer.dia:week",
+    "answer.dia:month",
+    "answer.dia:weekday",
+    "answer.fone",
+    "answer.ok",
+    "answer.obs",
+    "saved:day",
+    "saved:week",
+    "saved:month",
+    "saved:hour",
+    "saved:weekday",
+    "started:day",
+    "started:hour",
+]
 MEASURED_BY = [
-    "count", "share", "sum:answer.valor", "average:answer.valor", "least:answer.valor", "most:answer.valor",
-    "sum:talk_seconds", "average:talk_seconds", "distinct:agent", "distinct:customer", "distinct:answer.motivo",
-    "distinct:answer.obs", "yes:success", "yes:answer.ok", "least:answer.dia", "most:saved", "least:started",
-]  # fmt: skip
+    "count",
+    "share",
+    "sum:answer.valor",
+    "average:answer.valor",
+    "least:answer.valor",
+    "most:answer.valor",
+    "sum:talk_seconds",
+    "average:talk_seconds",
+    "distinct:agent",
+    "distinct:customer",
+    "distinct:answer.motivo",
+    "distinct:answer.obs",
+    "yes:success",
+    "yes:answer.ok",
+    "least:answer.dia",
+    "most:saved",
+    "least:started",
+]
 CONDITIONS = [
-    ({"field": "answer.motivo", "test": "one_of", "value": ["Prazo", "Antigo"]},
-     lambda row: row["answer.motivo"] in ("Prazo", "Antigo")),
-    ({"field": "answer.valor", "test": "more", "value": "1"},
-     lambda row: row["answer.valor"] is not None and row["answer.valor"] > 1),
-    ({"field": "answer.dia", "test": "before", "value": "2026-12-31"},
-     lambda row: row["answer.dia"] is not None and row["answer.dia"] < datetime.date(2026, 12, 31)),
+    (
+        {"field": "answer.motivo", "test": "one_of", "value": ["Prazo", "Antigo"]},
+        lambda row: row["answer.motivo"] in ("Prazo", "Antigo"),
+    ),
+    (
+        {"field": "answer.valor", "test": "more", "value": "1"},
+        lambda row: row["answer.valor"] is not None and row["answer.valor"] > 1,
+    ),
+    (
+        {"field": "answer.dia", "test": "before", "value": "2026-12-31"},
+        lambda row: row["answer.dia"] is not None and row["answer.dia"] < datetime.date(2026, 12, 31),
+    ),
     ({"field": "answer.ok", "test": "no"}, lambda row: not row["answer.ok"]),
-    ({"field": "answer.fone", "test": "mobile"},
-     lambda row: re.fullmatch(r"\+55..9.{8}", row["answer.fone"]) is not None),
-    ({"field": "answer.obs", "test": "is", "value": "ÓTIMO"},
-     lambda row: row["answer.obs"] in ("Ótimo", "otimo")),
-    ({"field": "customer", "test": "contains", "value": "pessoa 3"},
-     lambda row: row["customer"] == "Pessoa 3"),
+    (
+        {"field": "answer.fone", "test": "mobile"},
+        lambda row: re.fullmatch(r"\+55..9.{8}", row["answer.fone"]) is not None,
+    ),
+    (
+        {"field": "answer.obs", "test": "is", "value": "ÓTIMO"},
+        lambda row: row["answer.obs"] in ("Ótimo", "otimo"),
+    ),
+    (
+        {"field": "customer", "test": "contains", "value": "pessoa 3"},
+        lambda row: row["customer"] == "Pessoa 3",
+    ),
     ({"field": "customer.city", "test": "empty"}, None),
-    ({"field": "custom.plano", "test": "none_of", "value": ["ouro"]},
-     lambda row: row["custom.plano"] != "ouro"),
-    ({"field": "talk_seconds", "test": "less", "value": "60"},
-     lambda row: row["talk_seconds"] is not None and row["talk_seconds"] < 60),
-    ({"field": "saved", "test": "on", "value": "2026-11-10"},
-     lambda row: row["saved"].astimezone(ZONE).date() == datetime.date(2026, 11, 10)),
+    (
+        {"field": "custom.plano", "test": "none_of", "value": ["ouro"]},
+        lambda row: row["custom.plano"] != "ouro",
+    ),
+    (
+        {"field": "talk_seconds", "test": "less", "value": "60"},
+        lambda row: row["talk_seconds"] is not None and row["talk_seconds"] < 60,
+    ),
+    (
+        {"field": "saved", "test": "on", "value": "2026-11-10"},
+        lambda row: row["saved"].astimezone(ZONE).date() == datetime.date(2026, 11, 10),
+    ),
     ({"field": "success", "test": "yes"}, lambda row: row["success"]),
-]  # fmt: skip
+]
 HELD = {filters_key: holds for filters_key, (_, holds) in enumerate(CONDITIONS) if holds}
 
 
@@ -393,16 +479,21 @@ async def worked(db):
             )
             await db.execute(
                 """
-                INSERT INTO attempt (campaign_id, generation, item_id, contact_id, user_id, attempt_number, number,
-                                     started, situation, result, call_id, talk_seconds, ticket_id)
-                SELECT campaign_id, 1, id, contact_id, $2, $3, '+5511987654321', now() - $4 * interval '1 hour',
-                       $5, $6, $7, $8, $9 FROM list_item WHERE id = $1
+                INSERT INTO attempt (campaign_id, generation, item_id, contact_id, user_id, attempt_number,
+                                     number, started, situation, result, call_id, talk_seconds, ticket_id)
+                SELECT campaign_id, 1, id, contact_id, $2, $3, '+5511987654321',
+                       now() - $4 * interval '1 hour', $5, $6, $7, $8, $9 FROM list_item WHERE id = $1
                 """,
-                items[item] if n else discarded, int(tabulated["agent"]) if tabulated else agents[0].id, n,
-                chance.randrange(200), chance.choice(["completed", "busy", "no_answer"]),
-                chance.choice([None, "success", "failure"]), tabulated["#call"] if tabulated else None,
-                float(n), ticket.id if ticket else None,
-            )  # fmt: skip
+                items[item] if n else discarded,
+                int(tabulated["agent"]) if tabulated else agents[0].id,
+                n,
+                chance.randrange(200),
+                chance.choice(["completed", "busy", "no_answer"]),
+                chance.choice([None, "success", "failure"]),
+                tabulated["#call"] if tabulated else None,
+                float(n),
+                ticket.id if ticket else None,
+            )
         WRITTEN[name + " worked"] = boss
     return WRITTEN[name + " worked"]
 
@@ -498,20 +589,35 @@ async def minimal(db, *moments, **answers):
         await db.execute(
             "INSERT INTO tabulation (call_id, user_id, layout_id, category_id, answers, drafted, saved)"
             " VALUES (gen_random_uuid(), $1, $2, $3, $4, $5, $5)",
-            boss.id, form.id, category.id, answers, moment,
-        )  # fmt: skip
+            boss.id,
+            form.id,
+            category.id,
+            answers,
+            moment,
+        )
     return boss, form
 
 
 async def test_a_report_whose_field_was_removed_still_opens_and_names_it(fresh_db):
     boss, form = await minimal(fresh_db, datetime.datetime.now(UTC), note="sim", valor="3")
     made = await custom_reports.create(
-        fresh_db, boss, name="Notas", subject="tabulations", columns=["answer.note", "agent"], period="all",
-        tree={"all": [{"field": "answer.note", "test": "is", "value": "sim"},
-                      {"any": [{"field": "answer.valor", "test": "more", "value": "9"}]}]},
-        groups=["answer.note", "agent"], measures=["count", "sum:answer.valor"], order="-sum:answer.valor",
+        fresh_db,
+        boss,
+        name="Notas",
+        subject="tabulations",
+        columns=["answer.note", "agent"],
+        period="all",
+        tree={
+            "all": [
+                {"field": "answer.note", "test": "is", "value": "sim"},
+                {"any": [{"field": "answer.valor", "test": "more", "value": "9"}]},
+            ]
+        },
+        groups=["answer.note", "agent"],
+        measures=["count", "sum:answer.valor"],
+        order="-sum:answer.valor",
         asks=["answer.note"],
-    )  # fmt: skip
+    )
     assert (await custom_reports.run(fresh_db, boss, made, Asked())).rows == []  # 3 is not more than 9
     await layouts.update(
         fresh_db, None, form.id, fields=[{"key": "valor", "label": "Valor", "kind": "text"}]
@@ -531,7 +637,7 @@ async def test_a_report_whose_field_was_removed_still_opens_and_names_it(fresh_d
 
 
 async def test_who_may_not_see_customers_has_nothing_of_them(db, monkeypatch):
-    raw, boss = await history(db)
+    raw, _ = await history(db)
     clerk = await users.create(
         db, None, login="clerk", name="Clerk", role=Role.BACK_OFFICE, password=campaigning.PASSWORD
     )
@@ -547,8 +653,9 @@ async def test_who_may_not_see_customers_has_nothing_of_them(db, monkeypatch):
     shown = await custom_reports.run(
         db, clerk, report, Asked(values=values), limit=1000, order="-custom.plano"
     )
-    usual = await custom_reports.run(db, clerk, custom_reports.draft("tabulations", columns=("agent",)), Asked(),
-                                     limit=1000)  # fmt: skip
+    usual = await custom_reports.run(
+        db, clerk, custom_reports.draft("tabulations", columns=("agent",)), Asked(), limit=1000
+    )
     assert shown.columns == ("agent",) and shown.missing == ("customer", "custom.plano", "customer.city")
     assert shown.rows == usual.rows and shown.count == len(raw)  # neither narrowed nor sorted
     assert not any("Pessoa" in str(row) for row in shown.rows) and {
@@ -585,10 +692,18 @@ async def test_who_may_not_see_customers_has_nothing_of_them(db, monkeypatch):
 # -- Saved -------------------------------------------------------------------------------------------------
 
 FACTS = {
-    "name": "Por  agente", "about": "Quem vende", "subject": "tabulations", "columns": ["saved", "answer.note"],
-    "tree": {"all": [{"field": "success", "test": "yes"}]}, "order": "-count", "groups": ["agent", "saved:week"],
-    "measures": ["count", "average:answer.valor"], "period": "last_7", "asks": ["queue"], "shared": False,
-}  # fmt: skip
+    "name": "Por  agente",
+    "about": "Quem vende",
+    "subject": "tabulations",
+    "columns": ["saved", "answer.note"],
+    "tree": {"all": [{"field": "success", "test": "yes"}]},
+    "order": "-count",
+    "groups": ["agent", "saved:week"],
+    "measures": ["count", "average:answer.valor"],
+    "period": "last_7",
+    "asks": ["queue"],
+    "shared": False,
+}
 
 
 async def test_a_report_is_saved_shared_changed_by_its_owner_and_removed_with_its_schedules(fresh_db):
@@ -622,8 +737,14 @@ async def test_a_report_is_saved_shared_changed_by_its_owner_and_removed_with_it
     assert renamed.owner == boss.id  # an administrator's change leaves it where it was
 
     now = datetime.datetime.now(UTC)
-    sent = {"report": f"custom:{made.id}", "name": "Toda segunda", "recipients": "a@b.example", "format": "csv",
-            "every": "week", "at": "07:00"}  # fmt: skip
+    sent = {
+        "report": f"custom:{made.id}",
+        "name": "Toda segunda",
+        "recipients": "a@b.example",
+        "format": "csv",
+        "every": "week",
+        "at": "07:00",
+    }
     await schedules.create(fresh_db, other, sent, [], now)
     await schedules.create(fresh_db, boss, {**sent, "report": "r1"}, [], now)
     for nothing in ("custom:999", "custom:0", "custom:", "custom:1x", "r9"):
@@ -654,26 +775,44 @@ async def may(doing):
         ({"about": "x" * 10_000_000}, {"about": "too_long"}),
         ({"subject": "calls; DROP TABLE call"}, {"subject": "not_an_option"}),
         ({"period": "ever"}, {"period": "not_an_option"}),
-        ({"columns": ["agent", "answer.x' OR '1'='1", 'custom."']}, {"columns.1": "not_a_field", "columns.2": "not_a_field"}),
+        (
+            {"columns": ["agent", "answer.x' OR '1'='1", 'custom."']},
+            {"columns.1": "not_a_field", "columns.2": "not_a_field"},
+        ),
         ({"columns": ["\x00", None, 7, ["agent"]]}, {f"columns.{n}": "not_a_field" for n in range(4)}),
         ({"columns": "agent"}, {"columns": "not_an_option"}),
         ({"columns": ["agent"] * 201}, {"columns": "too_long"}),
         ({"groups": ["saved"]}, {"groups.0": "not_a_field"}),
-        ({"groups": ["saved:year", "agent:day", "talk_seconds"], "order": ""}, {f"groups.{n}": "not_a_field" for n in range(3)}),
+        (
+            {"groups": ["saved:year", "agent:day", "talk_seconds"], "order": ""},
+            {f"groups.{n}": "not_a_field" for n in range(3)},
+        ),
         ({"groups": ["agent", "group", "queue", "type"], "order": ""}, {"groups": "too_long"}),
         ({"measures": ["sum:answer.note"], "order": ""}, {"measures.0": "not_a_field"}),
-        ({"measures": ["median:answer.valor", "sum:", "count:agent"], "order": ""}, {f"measures.{n}": "not_a_field" for n in range(3)}),
+        (
+            {"measures": ["median:answer.valor", "sum:", "count:agent"], "order": ""},
+            {f"measures.{n}": "not_a_field" for n in range(3)},
+        ),
         ({"asks": ["password"]}, {"asks.0": "not_a_field"}),
         ({"order": "-sum:answer.note"}, {"order": "not_an_option"}),
         ({"order": "saved", "groups": ["agent"]}, {"order": "not_an_option"}),
         ({"order": "--count"}, {"order": "not_an_option"}),
-        ({"tree": {"all": [{"field": "answer.valor", "test": "more", "value": "9" * 10_000_000}]}}, {"tree.0.value": "too_long"}),
-        ({"tree": {"all": [{"field": "answer.note", "test": "is", "value": "\x00"}]}}, {"tree.0.value": "not_allowed_characters"}),
-        ({"tree": {"all": [{"field": "answer.note", "test": "is", "value": "\ud800"}]}}, {"tree.0.value": "not_allowed_characters"}),
+        (
+            {"tree": {"all": [{"field": "answer.valor", "test": "more", "value": "9" * 10_000_000}]}},
+            {"tree.0.value": "too_long"},
+        ),
+        (
+            {"tree": {"all": [{"field": "answer.note", "test": "is", "value": "\x00"}]}},
+            {"tree.0.value": "not_allowed_characters"},
+        ),
+        (
+            {"tree": {"all": [{"field": "answer.note", "test": "is", "value": "\ud800"}]}},
+            {"tree.0.value": "not_allowed_characters"},
+        ),
         ({"tree": {"all": [{"field": "city", "test": "filled"}]}}, {"tree.0.field": "not_a_field"}),
         ({"tree": "everything"}, {"tree": "not_a_field"}),
     ],
-)  # fmt: skip
+)
 async def test_what_is_wrong_is_said_where_it_is(db, form_of_one_agent, changes, wrong):
     with pytest.raises(Refused) as refused:
         await custom_reports.create(db, None, **{**FACTS, **changes})
@@ -685,9 +824,16 @@ async def form_of_one_agent(db):
     """The fields that FACTS name."""
     if not await db.fetchval("SELECT 1 FROM layout WHERE name = 'f'"):
         await layouts.create(
-            db, None, name="f", label="F", types=[],
-            fields=[{"key": "note", "label": "Nota", "kind": "text"}, {"key": "valor", "label": "V", "kind": "number"}],
-        )  # fmt: skip
+            db,
+            None,
+            name="f",
+            label="F",
+            types=[],
+            fields=[
+                {"key": "note", "label": "Nota", "kind": "text"},
+                {"key": "valor", "label": "V", "kind": "number"},
+            ],
+        )
 
 
 # -- Awkward input -----------------------------------------------------------------------------------------
@@ -706,9 +852,15 @@ async def test_two_hundred_columns_and_a_tree_of_eight_levels_are_answered(fresh
     for n in range(8):
         tree = {"not": tree} if n % 2 else {"all": [tree]}
     made = await custom_reports.create(
-        fresh_db, None, name="Larga", subject="tabulations", columns=columns, tree=tree, period="all",
+        fresh_db,
+        None,
+        name="Larga",
+        subject="tabulations",
+        columns=columns,
+        tree=tree,
+        period="all",
         order=columns[-1],
-    )  # fmt: skip
+    )
     found = await custom_reports.run(fresh_db, None, made, Asked())
     assert found.columns == tuple(columns) and found.count == 1
     with pytest.raises(Refused):
@@ -754,13 +906,18 @@ async def test_a_long_answer_is_cut_on_the_page_and_grouped_by_how_it_begins(fre
 @given(
     values=st.lists(
         st.one_of(
-            st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=300), st.just([]),
+            st.none(),
+            st.booleans(),
+            st.integers(),
+            st.floats(),
+            st.text(max_size=300),
+            st.just([]),
             st.sampled_from(["NaN", "Infinity", "1e999", "0001-01-01", "9999-12-31", "\x00", "\ud800"]),
         ),
         max_size=4,
     ),
     by=st.lists(st.sampled_from(GROUPED_BY), min_size=1, max_size=3, unique=True),
-)  # fmt: skip
+)
 async def test_a_key_of_no_row_is_refused_or_leads_to_nothing(db, values, by):
     _, boss = await history(db)
     report = custom_reports.draft("tabulations", groups=by)
@@ -805,7 +962,7 @@ async def test_orders_that_do_not_exist_are_passed_over(db):
         ("answer.fone", ("8765",), lambda v: "8765" in v),
         ("agent", (), lambda v: True),
     ],
-)  # fmt: skip
+)
 async def test_what_is_asked_for_narrows_the_report(db, key, values, holds):
     raw, boss = await history(db)
     report = custom_reports.draft("tabulations", asks=(key,))
@@ -882,7 +1039,7 @@ async def test_a_preview_shows_the_first_rows_and_the_errors_of_the_tree(db):
 
 
 async def test_reports_that_stream_do_not_see_what_is_written_meanwhile(fresh_db):
-    boss, form = await minimal(fresh_db, *[datetime.datetime.now(UTC)] * 5)
+    boss, _ = await minimal(fresh_db, *[datetime.datetime.now(UTC)] * 5)
     report = custom_reports.draft("tabulations")
     rows = custom_reports.stream(fresh_db, boss, report, Asked(), rows_at_once=1)
     seen = [await anext(rows)]
