@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from config import Settings
-from crm import demo_campaign, demo_dialing, demo_history, layouts, passwords
+from crm import demo_campaign, demo_dialing, demo_history, demo_reports, layouts, passwords
 from crm.db import Db
 from crm.extensions import digests
 
@@ -151,6 +151,7 @@ async def fill(db: Db, settings: Settings, password: str, now: datetime.datetime
         await demo_history.fill(connection, now, settings.data)
         await demo_campaign.fill(connection, now)
         await demo_dialing.fill(connection, now)
+        await demo_reports.fill(connection)
 
 
 async def set_up(connection: asyncpg.Connection, settings: Settings) -> None:
