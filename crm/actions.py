@@ -55,6 +55,7 @@ class Action:
     conversation: str
     no_contact: str
     next_at: datetime.datetime | None
+    without_call: bool  # the customer came, wrote, or called by themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,13 +333,14 @@ async def record(
     no_contact: str = "",
     next_at: datetime.datetime | None = None,
     call_id: str | None = None,
+    without_call: bool = False,
 ) -> int:
     with refusing(CONSTRAINTS):
         return await db.fetchval(
             """
             INSERT INTO action (at, user_id, campaign_id, item_id, contact_id, type_id, outcome_id,
-                                conversation, no_contact, next_at, call_id, result)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id
+                                conversation, no_contact, next_at, call_id, result, without_call)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id
             """,
             at,
             by.id,
@@ -352,6 +354,7 @@ async def record(
             next_at,
             call_id,
             str(result or ""),
+            without_call,
         )
 
 
@@ -386,6 +389,7 @@ async def conclude(
             result=result,
             conversation=conversation,
             next_at=next_at,
+            without_call=True,
         )
         await items.finish_in(connection, by, item, next, now, ticket_id)
 
@@ -396,7 +400,8 @@ async def history(db: Db | asyncpg.Connection, contact_id: int, limit: int = 50)
         """
         SELECT action.at, user_account.name AS agent, campaign.name AS campaign,
                coalesce(action_type.name, '') AS type, coalesce(action_outcome.name, '') AS outcome,
-               action.result, action.conversation, action.no_contact, action.next_at
+               action.result, action.conversation, action.no_contact, action.next_at,
+               action.without_call
           FROM action
           JOIN user_account ON user_account.id = action.user_id
           JOIN campaign ON campaign.id = action.campaign_id

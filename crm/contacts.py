@@ -90,7 +90,7 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
     time: datetime.datetime
-    kind: str  # "tabulation", "call" when nothing was written down about it, "attempt" or "ticket"
+    kind: str  # "tabulation", "call" when nothing was written down about it, "attempt", "contact" or "ticket"
     agent: str
     queue: str  # its label, or the campaign's name
     category: str  # or the ticket's protocol
@@ -241,10 +241,12 @@ async def patterns(db: Db, words: Iterable[str]) -> list[str]:
 
 
 async def timeline(db: Db, contact_id: int, limit: int = 50) -> list[TimelineEntry]:
-    """What happened before, newest first: calls with what was written down, tries, and tickets."""
+    """What happened before, newest first: calls with what was written down, tries, contacts that were no
+    call, and tickets."""
     found = [
         *await calls_of(db, contact_id, limit),
         *await attempts_of(db, contact_id, limit),
+        *await contacts_of(db, contact_id, limit),
         *await tickets_of(db, contact_id, limit),
     ]
     return sorted(found, key=lambda entry: entry.time, reverse=True)[:limit]
@@ -314,6 +316,27 @@ async def attempts_of(db: Db, contact_id: int, limit: int) -> list[TimelineEntry
         )
         for row in rows
     ]
+
+
+async def contacts_of(db: Db, contact_id: int, limit: int) -> list[TimelineEntry]:
+    """What agents of campaigns recorded of contacts that were no call."""
+    rows = await db.fetch(
+        """
+        SELECT action.at AS time, user_account.name AS agent, campaign.name AS queue,
+               action.conversation AS text,
+               concat_ws(': ', action_type.name, action_outcome.name) AS category
+          FROM action
+          JOIN user_account ON user_account.id = action.user_id
+          JOIN campaign ON campaign.id = action.campaign_id
+          LEFT JOIN action_type ON action_type.id = action.type_id
+          LEFT JOIN action_outcome ON action_outcome.id = action.outcome_id
+         WHERE action.contact_id = $1 AND action.without_call
+         ORDER BY action.at DESC LIMIT $2
+        """,
+        contact_id,
+        limit,
+    )
+    return [TimelineEntry(**row, kind="contact", call_id="") for row in rows]
 
 
 async def tickets_of(db: Db, contact_id: int, limit: int) -> list[TimelineEntry]:

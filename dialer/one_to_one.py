@@ -34,7 +34,7 @@ from crm.contacts import Contact
 from crm.db import AWAY, Db
 from crm.entry import missing
 from crm.form import Category
-from crm.item_states import CALLBACKS, Next, Result, Situation, State
+from crm.item_states import CALLBACKS, STATE_LABELS, Next, Result, Situation, State
 from crm.items import Item, Phone
 from crm.progress import Criteria
 from crm.refused import Refused
@@ -861,7 +861,22 @@ class OneToOne:
         if campaign is None or contact is None:
             raise Refused("Choose a campaign and a customer.", code="bad_argument")
         if not await items.link(self.db, desk.user, campaign, contact):
-            raise Refused("This customer is on the list already, or is blocked.", code="taken")
+            name = (await campaigns.found(self.db, campaign)).name
+            there = await items.of_contact(self.db, campaign, contact)
+            if there is None:
+                raise Refused(
+                    "No number of this customer may be called, so {campaign} does not take them.",
+                    code="blocked",
+                    campaign=name,
+                )
+            raise Refused(
+                "{contact} is on the list of {campaign} already: {state}.",
+                code="taken",
+                details={"item_id": there.id},
+                contact=there.contact,
+                campaign=name,
+                state=STATE_LABELS[there.state],
+            )
         return {}
 
     async def why_not_called(self, floor: Floor, desk: Desk, arguments: Arguments) -> dict[str, Any]:
@@ -931,7 +946,7 @@ class OneToOne:
             await keep()
 
     async def _take_back(self, desk: Desk, work: Work) -> Refused | None:
-        """What left the agent's hands while they were away or talked is theirs again, unless somebody has it."""
+        """What left the agent's hands while they were away or talked is theirs again, if nobody has it."""
         try:
             work.item = await items.claim_this(
                 self.db, work.item.id, desk.user, self.gate.now(), self.lease_seconds

@@ -124,7 +124,10 @@ async def test_a_contact_that_was_no_call_is_recorded_from_the_window(site, brow
     page = words(await browser.text("/work/operation?view=concluded"))
     assert "Person 1" in page
     history = words(await browser.text(f"/work/history/{await contact_of(site, item)}"))
-    assert "Counter: Bought" in history and "Came to the shop" in history and "Attempts" not in history
+    assert "Counter: Bought" in history and "without a call" in history and "Came to the shop" in history
+    assert "Attempts" not in history
+    [before] = await contacts.timeline(site.db, await contact_of(site, item))
+    assert (before.kind, before.category, before.text) == ("contact", "Counter: Bought", "Came to the shop")
     assert await site.db.fetchval("SELECT count(*) FROM attempt") == 0
 
 
@@ -216,12 +219,14 @@ async def test_the_operation_shows_scheduled_customers_and_moves_and_deletes_the
     answer = await browser.post(
         "/work/act/MoveCallback", item=str(item), back=back, callback_date="2099-01-02", callback_time="10:30"
     )
-    assert answer.headers["Location"] == back
+    assert answer.headers["Location"].startswith(back)
+    assert "The schedule was moved." in await follow(browser, answer)
     assert (await site.db.fetchval("SELECT due_at FROM list_item WHERE id = $1", item)).year == 2099
     answer = await browser.post("/work/act/MoveCallback", item=str(item), back=back,
                                 callback_date="2001-01-02", callback_time="10:30")  # fmt: skip
     assert "This moment is over" in await follow(browser, answer)
-    await browser.post("/work/act/RemoveCallback", item=str(item), back=back, reason="Gave up")
+    answer = await browser.post("/work/act/RemoveCallback", item=str(item), back=back, reason="Gave up")
+    assert "The schedule was deleted" in await follow(browser, answer)
     assert await site.db.fetchval("SELECT state FROM list_item WHERE id = $1", item) == 2
 
 
@@ -324,10 +329,17 @@ async def test_a_customer_is_linked_from_the_operation(site, browser):
     await site.db.execute("UPDATE contact SET name = 'Zilda Nova' WHERE id = $1", new)
     assert "Zilda Nova" in words(await browser.text("/work/operation?customer=zilda"))
     asked = {"campaign": str(site.campaign.id), "contact": str(new), "back": "/work/operation"}
-    assert (await browser.post("/work/act/LinkCustomer", **asked)).status == 303
+    linked = await browser.post("/work/act/LinkCustomer", **asked)
+    assert "The customer is on the list now." in await follow(browser, linked)
     assert await site.db.fetchval("SELECT count(*) FROM list_item WHERE contact_id = $1", new) == 1
     answer = await browser.post("/work/act/LinkCustomer", **asked)
-    assert "on the list already" in await follow(browser, answer)
+    assert "Zilda Nova is on the list of Renewal already: Not worked." in await follow(browser, answer)
+    blocked = (await people(site.db, 1, first=600000000))[0]
+    await site.db.execute(
+        "INSERT INTO blocked_number (number) SELECT number FROM contact_phone WHERE contact_id = $1", blocked
+    )
+    answer = await browser.post("/work/act/LinkCustomer", **asked | {"contact": str(blocked)})
+    assert "No number of this customer may be called" in await follow(browser, answer)
 
 
 async def test_a_button_never_leads_out_of_these_pages(site, browser):

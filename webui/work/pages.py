@@ -46,6 +46,11 @@ RESULTS = (
     (Result.FAILURE, N_("Failure")),
     (Result.CALLBACK, N_("Callback")),
 )
+DONE: Mapping[str, str] = {  # what the operation says once it is carried out
+    "MoveCallback": N_("The schedule was moved."),
+    "RemoveCallback": N_("The schedule was deleted; the person can be tried again at once."),
+    "LinkCustomer": N_("The customer is on the list now."),
+}
 CRITERIA = ("name", "document", "phone", "external_code")
 BLANK_OUTCOMES = 6  # lines offered for new outcomes of an action type
 DAYS = {"today": 0, "week": 6, "month": 29}
@@ -164,6 +169,8 @@ async def act(request: web.Request) -> web.StreamResponse:
         mark = "&" if "?" in place else "?"
         raise web.HTTPSeeOther(place + mark + urlencode({"refused": in_words(request, refused)})) from refused
     taken = answer.get("work")
+    if request.match_info["verb"] in DONE:
+        place += ("&" if "?" in place else "?") + urlencode({"done": request.match_info["verb"]})
     raise web.HTTPSeeOther(f"/work/{taken['campaign']['id']}" if taken else place)
 
 
@@ -232,6 +239,8 @@ async def operation(request: web.Request) -> web.Response:
         states=campaign_words.badges(request, campaign_words.ITEM_STATES),
         last=dict(campaign_words.choices(request, campaign_words.SITUATIONS)),
         refused=query.get("refused", ""),
+        done=_(DONE[query["done"]]) if query.get("done") in DONE else "",
+        at_a_station=request.app[FLOOR].desk(user).station is not None,
         customers=await contacts.search(db, query["customer"], 8) if query.get("customer") else [],
         customer=query.get("customer", ""),
     )
@@ -252,7 +261,7 @@ async def statistics(request: web.Request) -> web.Response:
         period=period,
         counts=counts,
         all=sum(each.count for each in counts),
-        contacts=sum(each.count for each in counts if each.result != "no_contact"),
+        contacts=sum(each.count for each in counts if each.result in set(Result)),
         successes=sum(each.count for each in counts if each.result == "success"),
     )
 
