@@ -200,7 +200,8 @@ async def create(db: Db, by: User | None, **values: Any) -> Layout:
 
 
 async def update(db: Db, by: User | None, layout_id: int, **changes: Any) -> Layout:
-    """Changes name, label, fields, types or permissions. Tabulations made before keep their answers."""
+    """Changes name, label, fields, types or permissions. Types that stay keep their order; tabulations made
+    before keep their answers."""
     require(by, "administer")
     async with db.acquire() as connection, connection.transaction():
         before = await by_id(connection, layout_id)
@@ -208,6 +209,8 @@ async def update(db: Db, by: User | None, layout_id: int, **changes: Any) -> Lay
             raise missing("layout")
         old = plain(before)
         new = checked({**old, **changes})
+        place = {type_id: n for n, type_id in enumerate(old["types"])}
+        new["types"] = tuple(sorted(new["types"], key=lambda type_id: place.get(type_id, len(place))))
         with refusing(CONSTRAINTS):
             await connection.execute(
                 "UPDATE layout SET name = $2, label = $3, fields = $4 WHERE id = $1",

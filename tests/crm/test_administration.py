@@ -234,6 +234,11 @@ async def test_layouts_with_their_types_and_categories(fresh_db, boss):
     assert await layouts.create_category(fresh_db, boss, sale.id, name="Perdida", success="") == lost
     await layouts.update_category(fresh_db, boss, closed.id, name="Concluída", success="on")
     await layouts.rename_type(fresh_db, boss, sale.id, name="Vendas")
+    lines = [await layouts.create_type(fresh_db, boss, name=name) for name in ("A", "B")]
+    for several in ([sale.id, lines[1].id], [lines[0].id, sale.id, lines[1].id]):
+        ordered = await layouts.update(fresh_db, boss, form.id, types=several)
+    assert [each.id for each in ordered.types] == [sale.id, lines[1].id, lines[0].id]
+    await layouts.update(fresh_db, boss, form.id, types=[sale.id])
     changed = await layouts.update(fresh_db, boss, form.id, label="Televendas")
     assert (changed.fields, changed.label) == (form.fields, "Televendas")
     await queues.create(fresh_db, boss, name="sales", label="Vendas", layout_id=form.id)

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -221,6 +222,33 @@ async def test_a_field_is_moved_and_another_removed(site):
     sent = [("label", "Venda"), ("name", made.name), *rows(kept, gone)]
     assert (await site.admin.post(f"/layouts/{made.id}", sent))[0] == 303
     assert [field.key for field in (await layouts.by_id(site.db, made.id)).fields] == ["motivo"]
+
+
+async def test_a_layout_saved_as_it_was_is_the_same(site):
+    made = await layout(site, *FIELDS)
+    long = replace(made.fields[0], length_max=9000)
+    await layouts.update(site.db, None, made.id, fields=[long, *made.fields[1:]])
+    before = await layouts.by_id(site.db, made.id)
+    page = (await site.admin.get(f"/layouts/{made.id}"))[1]
+    assert (await site.admin.post(f"/layouts/{made.id}", as_shown(page)))[0] == 303
+    assert await layouts.by_id(site.db, made.id) == before
+
+
+def as_shown(page: str) -> list[tuple[str, str]]:
+    """What a browser would send of the page's form, untouched."""
+    form = page.partition('class="card form sections"')[2].partition("</form>")[0]
+    sent = []
+    for tag, inner in re.findall(
+        r"(<(?:input|select|textarea)\b[^>]*>)([^<]*(?:<option.*?</select>)?)", form, re.S
+    ):
+        name = re.search(r'name="([^"]*)"', tag)
+        value = re.search(r'value="([^"]*)"', tag)
+        if name is None or ('type="checkbox"' in tag and "checked" not in tag):
+            continue
+        if tag.startswith("<select"):
+            value = re.search(r'value="([^"]*)" selected', inner)
+        sent.append((name[1], inner if tag.startswith("<textarea") else value[1] if value else ""))
+    return sent
 
 
 async def test_a_choice_without_options_is_refused_at_its_row_and_the_others_stay_as_typed(site):
