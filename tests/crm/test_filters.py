@@ -397,7 +397,8 @@ async def test_a_sample_is_of_twenty_and_one_customer_can_be_asked_about(fresh_d
     assert not await filters.matches(fresh_db, {"not": tree}, made[0].id)
 
 
-async def test_a_count_that_takes_too_long_becomes_an_estimate(fresh_db, ana):
+async def test_a_count_that_takes_too_long_becomes_an_estimate(fresh_db, ana, monkeypatch):
+    monkeypatch.setattr(filters, "GUESS_SECONDS", 60)
     await fresh_db.execute(
         "INSERT INTO contact (name) SELECT 'Cliente ' || n FROM generate_series(1, 60000) AS n"
     )
@@ -406,12 +407,30 @@ async def test_a_count_that_takes_too_long_becomes_an_estimate(fresh_db, ana):
     await fresh_db.execute("ANALYZE contact")
     tree = {"all": [leaf("name", "contains", "cliente")] * 20}
     guess = await filters.count(fresh_db, tree, seconds=0.002)
-    assert guess == filters.Count(60_000, False)
+    assert guess == filters.Count(60_000, False, 57_000, 60_000)
     every_third = {"all": [leaf("name", "contains", "3"), *tree["all"]]}
     guess = await filters.count(fresh_db, every_third, seconds=0.002)
     exact = await filters.count(fresh_db, every_third, seconds=60)
     assert not guess.exact and exact.exact and 0.8 < guess.number / exact.number < 1.2
+    assert guess.least <= exact.number <= guess.most
     assert await filters.sample(fresh_db, {"not": tree}, seconds=0.002) is None
+
+
+@pytest.mark.parametrize("share", [0.5, 0.01, 0.001, 0.0001, 0])
+def test_an_estimate_says_within_what_the_truth_is(share):
+    chance = random.Random(7)
+    right = 0
+    for _ in range(200):
+        found = sum(chance.random() < share for _ in range(10_000)) if share else 0
+        guess = filters.reckoned(found, 10_000, 1_000_000, 3)
+        assert guess.least <= guess.number <= guess.most <= 1_000_000
+        right += guess.least <= share * 1_000_000 <= guess.most
+    assert right >= 190
+
+
+def test_where_nothing_could_be_asked_the_estimate_is_the_databases():
+    assert filters.reckoned(0, 0, 1000, 70) == filters.Count(70, False, 0, 1000)
+    assert filters.reckoned(0, 10_000, 1_000_000, 5000) == filters.Count(900, False, 0, 900)
 
 
 async def test_a_filter_is_saved_changed_and_removed_with_its_changes_in_the_audit(fresh_db, ana):

@@ -85,6 +85,34 @@ async def test_a_filter_is_built_counted_saved_and_removed(site):
     assert await filters.all(site.db) == []
 
 
+@pytest.mark.parametrize(
+    ("estimate", "said"),
+    [
+        (filters.Count(120_000, False, 110_000, 130_000), r"≈ 120,000</b> customers"),
+        (filters.Count(400, False, 90, 1200), r"between .*>90</b> and .*>1,200</b> customers"),
+        (filters.Count(3, False, 0, 400), r"at most .*>400</b> customers"),
+    ],
+)
+async def test_an_estimate_says_how_far_off_it_may_be_until_it_is_counted(site, monkeypatch, estimate, said):
+    count = filters.count
+
+    async def slow(db, tree, seconds=filters.COUNT_SECONDS):
+        return estimate if seconds == filters.COUNT_SECONDS else await count(db, tree, seconds)
+
+    monkeypatch.setattr(filters, "count", slow)
+    form = names_begin("maria") | {"do": "show"}
+    page = (await site.boss.post("/filters/new", form))[1]
+    found = page[page.index('data-part="found"') :]
+    assert re.search(said, found) and "they are being counted" in found
+    status, drawn, _ = await site.boss.post(re.search(r'data-exact="([^"]+)"', found)[1], form)
+    assert status == 200 and re.search(r">25</b> customers", drawn) and "data-exact" not in drawn
+    saved = await filters.create(site.db, site.boss.user, name="Marias", tree={"all": []})
+    async with site.boss.http.get(f"/campaigns/audience?filter={saved.id}") as answer:
+        assert answer.headers["X-Exact"] == "0" and "customers now" in await answer.text()
+    async with site.boss.http.get(f"/campaigns/audience?filter={saved.id}&exact=1") as answer:
+        assert answer.headers["X-Exact"] == "1" and "finds 26 customers" in await answer.text()
+
+
 async def test_rows_and_groups_are_added_and_removed_and_nothing_typed_is_lost(site):
     form = names_begin("A & B") | {"do": "group:0"}
     page = (await site.boss.post("/filters/new", form))[1]

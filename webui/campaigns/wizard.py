@@ -18,6 +18,7 @@ from webui.auth import require
 from webui.campaigns import said as says
 from webui.campaigns.find import find
 from webui.campaigns.hours import cells, spans, within
+from webui.counting import while_there
 from webui.i18n import N_
 from webui.page import DB, FLOOR, fragment, render, words
 from webui.queues.pages import by_group
@@ -84,13 +85,21 @@ async def create(request: web.Request) -> web.Response:
 @routes.get("/campaigns/audience")
 @require("run_campaigns")
 async def audience(request: web.Request) -> web.Response:
-    """How many customers the filter in hand finds now, in a sentence; nothing when it is not there."""
+    """How many customers the filter in hand finds now, in a sentence; nothing when it is not there.
+
+    X-Exact: 0 says that it is an estimate; who asks for `exact` waits longer for the number itself.
+    """
     asked = request.query.get("filter", "")
     saved = await filters.by_id(request.app[DB], int(asked)) if is_id(asked) else None
     if saved is None:
         return web.Response(text="")
-    found = await filters.count(request.app[DB], saved.tree)
-    return web.Response(text=fragment(request, "campaigns/audience.html", count=found))
+    db, tree = request.app[DB], saved.tree
+    if "exact" in request.query:
+        found = await while_there(request, filters.count(db, tree, filters.EXACT_SECONDS))
+    else:
+        found = await filters.count(db, tree)
+    told = fragment(request, "campaigns/audience.html", count=found)
+    return web.Response(text=told, headers={"X-Exact": str(int(found.exact))})
 
 
 @routes.get("/campaigns/{id:[0-9]{1,9}}/{step:identification|period|settings|conclusion}")

@@ -10,9 +10,11 @@ from crm.entry import MESSAGES
 from crm.filters import GROUP_ORDER, SavedFilter
 from crm.refused import Refused
 from webui.auth import require
+from webui.counting import while_there
 from webui.filters.rows import Row, act, complete, conditions, mark, mark_complete, of_form, of_tree, to_tree
 from webui.filters.words import drawn, said
-from webui.page import DB, render, words
+from webui.page import DB, fragment, render, words
+from webui.page import said as refusal
 from webui.sent import errors
 
 EVERYBODY = {"all": [{"field": "name", "test": "contains", "value": ""}]}
@@ -68,6 +70,21 @@ async def remove(request: web.Request) -> web.Response:
         wrong = errors(request, refused)
         return await builder(request, saved, saved.name, of_tree(saved.tree), wrong)
     raise web.HTTPSeeOther("/filters?removed=1")
+
+
+@routes.post("/filters/count")
+@require("run_campaigns")
+async def counted(request: web.Request) -> web.Response:
+    """How many the form's filter finds, for as long as somebody waits for it."""
+    db, sent = request.app[DB], await request.post()
+    asked = complete(of_form(sent, await filters.fields(db)))
+    tree: dict[str, Any] = to_tree(asked) if asked else {"all": []}
+    try:
+        count = await while_there(request, filters.count(db, tree, filters.EXACT_SECONDS))
+    except Refused as refused:
+        raise web.HTTPUnprocessableEntity(text=f"{refusal(request, refused)}\n") from refused
+    drawn = fragment(request, "filters/count.html", count=count, counting=False)
+    return web.Response(text=drawn, content_type="text/html")
 
 
 async def change(request: web.Request, saved: SavedFilter | None) -> web.Response:

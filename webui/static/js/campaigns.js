@@ -108,15 +108,20 @@ function hours(box) {
 // How many customers the chosen filter finds, as soon as it is chosen.
 function audience(line) {
   const select = document.getElementById(line.dataset.of);
-  const show = async () => {
+  let counting = null;
+  const show = async (exact = "") => {
+    counting?.abort();
+    counting = new AbortController();
+    const { signal } = counting;
     const asked = select.value;
-    const answer = asked ? await fetch(`${line.dataset.audience}?filter=${asked}`).catch(() => null) : null;
+    const answer = asked ? await fetch(`${line.dataset.audience}?filter=${asked}${exact}`, { signal }).catch(() => null) : null;
     const text = answer?.ok ? await answer.text() : "";
-    if (select.value !== asked) return; // another one was chosen meanwhile
+    if (signal.aborted || (exact && !text)) return; // another one was chosen meanwhile; or the estimate stays
     line.textContent = text;
     line.hidden = !text;
+    if (!exact && answer?.headers.get("X-Exact") === "0") show("&exact=1");
   };
-  select.addEventListener("change", show);
+  select.addEventListener("change", () => show());
   show();
 }
 
