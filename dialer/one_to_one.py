@@ -320,6 +320,7 @@ class OneToOne:
             custom=guide.custom,
             since=now,
             agreed=item.due_at if item.state in CALLBACKS else None,
+            promised=item.state is State.TO_CALL_BACK,
             overdue=item.is_overdue(now),
             ticket_id=item.ticket_id,
         )

@@ -35,12 +35,11 @@ def outcome_of(arguments: Mapping[str, Any], work: Work, now: datetime.datetime)
         return Outcome(wrong_number=True, note=note, conversation=conversation)
     no_contact = yes(arguments, "no_contact")
     situation = status(arguments, "status", errors) if no_contact or arguments.get("status") else None
-    if no_contact and situation is None:
-        errors.setdefault("status", "required")
-    kind, ending = action_of(arguments, work, errors, needed=situation is None)
-    result = result_of(arguments, ending, errors) if situation is None else None
+    spoken_to = situation is None and not no_contact
+    kind, ending = action_of(arguments, work, errors, needed=spoken_to)
+    result = result_of(arguments, ending, errors) if spoken_to else None
     at, phone = promise_of(arguments, work, now, errors) if result is Result.CALLBACK else (None, "")
-    if situation is not None:
+    if not spoken_to:
         at = to_come(arguments, now, errors, needed=no_contact)
     refuse(errors)
     return Outcome(
@@ -81,10 +80,8 @@ def without_call_of(arguments: Mapping[str, Any], now: datetime.datetime) -> Out
     """Of a try without a call: a status, a note, and perhaps the day of the next one."""
     errors: dict[str, str] = {}
     note = said(arguments, "note", errors)
-    situation = status(arguments, "status", errors) if arguments.get("status") else None
     no_contact = yes(arguments, "no_contact")
-    if no_contact and situation is None:
-        errors.setdefault("status", "required")
+    situation = status(arguments, "status", errors) if no_contact or arguments.get("status") else None
     at = to_come(arguments, now, errors, needed=no_contact)
     refuse(errors)
     if situation is None and not note:

@@ -74,6 +74,7 @@ class Work:
     type_scripts: Mapping[int, Script]  # by action type
     since: datetime.datetime
     agreed: datetime.datetime | None = None  # the time of a callback, as it was when taken
+    promised: bool = False  # and it is the one agreed on, not that of a try after it
     overdue: bool = False  # a callback whose time had come when it was taken
     phase: Phase = Phase.CONTACT
     path: list[int] = field(default_factory=list)  # steps of the script, the one before the agent last
@@ -132,6 +133,7 @@ class Work:
             "dial_at": iso(self.dial_at) if self.dial_at and self.phase is Phase.CONTACT else None,
             "callback": {
                 "due_at": iso(self.agreed) if self.agreed else None,
+                "promised": self.promised,
                 "phone": item.callback_phone,
                 "note": item.callback_note,
                 "mine": item.callback_owner is not None,

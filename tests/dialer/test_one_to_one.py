@@ -405,6 +405,29 @@ async def test_a_contact_is_recorded_only_of_a_person_in_hand_and_not_while_call
     assert await actions.history(here.db, work["contact"]["id"]) == []
 
 
+async def test_after_a_call_no_contact_needs_a_reason_and_a_date_and_no_result(here):
+    """TEL-11, TEL-12."""
+    work = await here.next()
+    await here.talked(work)
+    refusal = await refused(here.ask("SetOutcome", item=work["item"], no_contact=True))
+    assert set(refusal.details["errors"]) == {"status", "callback_at"}
+    await here.ask("SetOutcome", item=work["item"], no_contact=True, status="voicemail", callback_at=TOMORROW)
+    item = await here.item(work["item"])
+    assert (item["state"], item["due_at"]) == (State.TRYING, NOON + DAY)
+
+
+async def test_the_time_agreed_on_is_told_from_the_time_of_a_try_after_it(here):
+    await here.db.execute("UPDATE list_item SET state = 1, due_at = $1", NOON - MINUTE)
+    work = await here.next()
+    agreed = work["callback"]
+    (await here.dial(work)).refuse(486)
+    await here.phase("contact")
+    assert here.work()["callback"] == agreed and agreed["promised"]
+    await here.ask("ExitItem", item=work["item"])
+    again = (await here.ask("TakeItem", item=work["item"]))["work"]["callback"]
+    assert not again["promised"] and again["due_at"] > agreed["due_at"]
+
+
 async def test_what_was_noted_at_earlier_tries_is_in_the_window(here):
     """UAU-55: the agent's notes of the post-call screen, newest first."""
     work = await here.next()
