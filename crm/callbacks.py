@@ -131,9 +131,12 @@ async def of_campaign(
     rows = await db.fetch(
         CALLBACK
         + """
-           AND item.campaign_id = $1 AND ($2::integer IS NULL OR item.callback_owner = $2)
-           AND ($3::timestamptz IS NULL OR item.due_at <= $3)
-         ORDER BY item.due_at, item.priority, item.id LIMIT $4 OFFSET $5
+           AND item.id IN (SELECT id FROM list_item
+                            WHERE campaign_id = $1 AND state IN (1, 3)
+                              AND ($2::integer IS NULL OR callback_owner = $2)
+                              AND ($3::timestamptz IS NULL OR due_at <= $3)
+                            ORDER BY due_at, priority, id LIMIT $4 OFFSET $5)
+         ORDER BY item.due_at, item.priority, item.id
         """,
         campaign_id,
         owner,
