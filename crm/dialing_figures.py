@@ -7,7 +7,8 @@ abandoned: a live answer but no effective contact (reports on campaigns count it
 import datetime
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Self
 
 import asyncpg
 
@@ -33,9 +34,39 @@ KIND = """
 """
 SHORT = f"ended IS NOT NULL AND (answered IS NULL OR ended - answered <= interval '{SHORT_SECONDS} seconds')"
 
+TRIED = f"""
+    id, started, by_dialer, user_id, situation, answered, connected, ended, talk_seconds, handle_seconds,
+    agent_idle_seconds, extract(epoch FROM answered - started)::double precision AS ring, {KIND} AS kind
+"""
+CONNECTED = "by_dialer AND kind = 'live' AND connected IS NOT NULL AND ended IS NOT NULL"
+SUMS = f"""
+    count(*) FILTER (WHERE by_dialer) AS dialed,
+    count(*) FILTER (WHERE by_dialer AND answered IS NOT NULL) AS answered,
+    count(*) FILTER (WHERE by_dialer AND kind = 'live') AS live,
+    count(*) FILTER (WHERE by_dialer AND kind = 'live' AND connected IS NOT NULL) AS connected,
+    count(*) FILTER (WHERE by_dialer AND kind = 'live' AND situation = 'abandoned') AS abandoned,
+    count(*) FILTER (WHERE by_dialer AND kind = 'live' AND situation <> 'abandoned'
+                       AND connected IS NULL AND ended IS NOT NULL) AS hung_up,
+    count(*) FILTER (WHERE by_dialer AND kind = 'voicemail') AS machines,
+    count(*) FILTER (WHERE by_dialer AND kind = 'voicemail' AND connected IS NOT NULL) AS machines_connected,
+    count(*) FILTER (WHERE by_dialer AND kind = 'fax') AS fax,
+    count(*) FILTER (WHERE by_dialer AND kind = 'silence') AS silence,
+    count(*) AS calls, count(*) FILTER (WHERE ended IS NOT NULL) AS ended,
+    count(*) FILTER (WHERE {SHORT}) AS short,
+    coalesce(sum(ring) FILTER (WHERE by_dialer AND kind = 'live'), 0) AS ring_sum,
+    coalesce(sum(talk_seconds) FILTER (WHERE {CONNECTED}), 0) AS talk_sum,
+    count(*) FILTER (WHERE {CONNECTED}) AS talks,
+    coalesce(sum(agent_idle_seconds) FILTER (WHERE by_dialer), 0) AS wait_sum,
+    count(agent_idle_seconds) FILTER (WHERE by_dialer) AS waits
+"""
+
 
 def percent(part: float, whole: float) -> float:
     return 100 * part / whole if whole else 0.0
+
+
+def mean(total: float, n: int) -> float | None:
+    return total / n if n else None
 
 
 # -- A day -------------------------------------------------------------------------------------------------
@@ -58,9 +89,20 @@ class Day:
     calls: int  # whoever dialed them
     ended: int
     short: int  # not completed, or over within six seconds
-    ring_seconds: float | None  # mean of the live ones
-    talk_seconds: float | None  # mean of the connected ones that are over
-    agent_wait_seconds: float | None  # mean of how long agents were free before a call
+    ring_seconds: float | None = None  # mean of the live ones
+    talk_seconds: float | None = None  # mean of the connected ones that are over
+    agent_wait_seconds: float | None = None  # mean of how long agents were free before a call
+
+    @classmethod
+    def of(cls, sums: Mapping[str, Any]) -> Self:
+        """Of the columns of SUMS, which of parts of the time can be added."""
+        known = {each.name: sums[each.name] for each in fields(cls) if each.default is MISSING}
+        return cls(
+            **known,
+            ring_seconds=mean(sums["ring_sum"], sums["live"]),
+            talk_seconds=mean(sums["talk_sum"], sums["talks"]),
+            agent_wait_seconds=mean(sums["wait_sum"], sums["waits"]),
+        )
 
     @property
     def abandoned_percent(self) -> float:
@@ -93,34 +135,15 @@ async def between(
 ) -> Day:
     row = await db.fetchrow(
         f"""
-        SELECT count(*) FILTER (WHERE by_dialer) AS dialed,
-               count(*) FILTER (WHERE by_dialer AND answered IS NOT NULL) AS answered,
-               count(*) FILTER (WHERE by_dialer AND kind = 'live') AS live,
-               count(*) FILTER (WHERE by_dialer AND kind = 'live' AND connected IS NOT NULL) AS connected,
-               count(*) FILTER (WHERE by_dialer AND kind = 'live' AND situation = 'abandoned') AS abandoned,
-               count(*) FILTER (WHERE by_dialer AND kind = 'live' AND situation <> 'abandoned'
-                                  AND connected IS NULL AND ended IS NOT NULL) AS hung_up,
-               count(*) FILTER (WHERE by_dialer AND kind = 'voicemail') AS machines,
-               count(*) FILTER (WHERE by_dialer AND kind = 'voicemail' AND connected IS NOT NULL)
-                   AS machines_connected,
-               count(*) FILTER (WHERE by_dialer AND kind = 'fax') AS fax,
-               count(*) FILTER (WHERE by_dialer AND kind = 'silence') AS silence,
-               count(*) AS calls, count(*) FILTER (WHERE ended IS NOT NULL) AS ended,
-               count(*) FILTER (WHERE {SHORT}) AS short,
-               avg(ring) FILTER (WHERE by_dialer AND kind = 'live') AS ring_seconds,
-               avg(talk_seconds) FILTER (WHERE by_dialer AND kind = 'live' AND connected IS NOT NULL
-                                           AND ended IS NOT NULL) AS talk_seconds,
-               avg(agent_idle_seconds) FILTER (WHERE by_dialer) AS agent_wait_seconds
-          FROM (SELECT by_dialer, situation, answered, connected, ended, talk_seconds, agent_idle_seconds,
-                       extract(epoch FROM answered - started)::double precision AS ring, {KIND} AS kind
-                  FROM attempt
-                 WHERE campaign_id = $1 AND started >= $2 AND started <= $3 AND dialed) AS tried
+        SELECT {SUMS} FROM (
+            SELECT {TRIED} FROM attempt
+             WHERE campaign_id = $1 AND started >= $2 AND started <= $3 AND dialed) AS tried
         """,
         campaign_id,
         start,
         end,
     )
-    return Day(**row)
+    return Day.of(row)
 
 
 # -- Was it heard right ------------------------------------------------------------------------------------

@@ -171,10 +171,10 @@ def ring_far(floor: "Floor", phones: Phones, call: Call, route: Route | None) ->
         extension = number.target if number and number.kind == Leads.EXTENSION else call.number
         return ring_extension(floor, phones, call, extension)
     if floor.blocklist.blocked(call.number):  # perhaps since the agent pressed the button
-        raise Unreached(603, Result.REFUSED, "blocked")
+        raise Unreached(603, Result.REFUSED, "blocked", sent=False)
     trunk = floor.centre.trunks.get(route.trunk_id)
     if trunk is None or not trunk.active:
-        raise Unreached(503, Result.FAILED, "trunk out of service")
+        raise Unreached(503, Result.FAILED, "trunk out of service", sent=False)
     near = call.agent_leg.name if call.agent_leg else None
     number_out = number_to_send(route, call.number)
     caller_id = (call.purpose.caller_id if call.purpose else "") or route.caller_id

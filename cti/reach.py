@@ -19,10 +19,11 @@ class Unreached(Exception):
     """Nobody answered. `status` is the SIP status for the caller, `result` the word of history, `told` what
     the far end itself said, and `sent` whether it had the call at all."""
 
-    def __init__(self, status: int, result: Result, cause: str, told: int | None = None) -> None:
+    def __init__(
+        self, status: int, result: Result, cause: str, told: int | None = None, sent: bool = True
+    ) -> None:
         super().__init__(cause)
-        self.status, self.result, self.cause, self.told = status, result, cause, told
-        self.sent = True
+        self.status, self.result, self.cause, self.told, self.sent = status, result, cause, told, sent
 
 
 def unreached(error: Exception) -> Unreached:

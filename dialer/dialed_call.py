@@ -73,7 +73,7 @@ class DialedCall:
         try:
             await self.about_to_ring(call)
             if self.route is None:
-                raise Unreached(404, Result.FAILED, "no route")
+                raise Unreached(404, Result.FAILED, "no route", sent=False)
             ring, _ = outbound.ring_far(drive.floor, phones, call, self.route)
             asyncio.get_running_loop().call_soon(self.is_carried)  # just after the ring has begun
             far = await until_answered(ring, call, drive.dialing.ring_seconds)

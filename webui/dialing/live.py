@@ -10,9 +10,10 @@ from typing import Any
 
 from aiohttp import web
 
-from crm import campaigns, dialing_figures, items
+from crm import campaigns, dialing_day, dialing_figures, items
 from crm.campaigns import Campaign
-from crm.dialing_figures import MONTH_CALLS, SHORT_DAY_CALLS, SHORT_DAY_PERCENT, Day, Month, Used
+from crm.dialing_day import Today
+from crm.dialing_figures import MONTH_CALLS, SHORT_DAY_CALLS, SHORT_DAY_PERCENT, Month, Used
 from crm.progress import Progress
 from crm.refused import Refused
 from dialer.drive import FULL, SLOW
@@ -55,7 +56,7 @@ class Picture:
 
     campaign: Campaign
     view: Mapping[str, Any] | None
-    day: Day
+    today: Today
     progress: Progress
     trunk: Used  # the carrier's count of the trunk it goes out by
     company: Used
@@ -162,7 +163,7 @@ async def of(app: web.Application, campaign: Campaign) -> Picture:
     return Picture(
         campaign,
         view,
-        await dialing_figures.day(db, campaign, now),
+        await dialing_day.today(db, campaign, now),
         await items.progress(db, campaign, now),
         counted.trunks.get(trunk.id if trunk else 0, NOTHING),
         counted.all,
@@ -205,7 +206,7 @@ def gauge(request: web.Request, percent: float, limit: float) -> Gauge:
 def about(request: web.Request, picture: Picture) -> dict[str, Any]:
     """One campaign, for "dialing/now.html" and the page around it."""
     _ = words(request)
-    campaign, view, day, now = picture.campaign, picture.view, picture.day, datetime.now(UTC)
+    campaign, view, day, now = picture.campaign, picture.view, picture.today.day, datetime.now(UTC)
     limit = campaign.dialing.abandon_limit_percent
     figures = view["pacing"] if view else {}
     air = view["air"] if view else dict.fromkeys(AIR, 0)
