@@ -48,10 +48,16 @@ async def main(product: Product, chosen: set[str]) -> None:
         await camera.look("user", "admin", "/users", click="a.row-link")
         await camera.look("queue", "admin", "/queues", click="a.row-link")
         await camera.look("layout", "admin", "/layouts", click="a.row-link")
+        await camera.look("permissions", "admin", "/layouts/1", first=permit)
         await camera.look("simulation", "admin", "/layouts", click="a[href$=simulate]")
+        await camera.look("trunks", "admin", "/trunks")
+        await camera.look("routes", "admin", "/routes")
+        await camera.look("groups", "admin", "/groups")
+        await camera.look("pauses", "admin", "/pauses")
         await camera.look("custom-fields", "admin", "/custom_fields", first=ask_more)
         await camera.look("audit", "admin", "/audit")
         await campaigns(camera)
+        await dialing(camera, product)
         async with desk(browser, product, "agent2") as page:
             await campaign_work(camera, page, customers)
 
@@ -96,6 +102,37 @@ async def campaign_work(camera: "Camera", page: DeskPage, customers: Customers) 
     await camera.take("work-call", page.person)
     customers.called[-1].call.hang_up()
     await camera.look("operation", "agent3", "/work/operation?view=scheduled")
+
+
+async def dialing(camera: "Camera", product: Product) -> None:
+    """Three agents work in the campaign that dials by itself."""
+    if camera.chosen and not camera.chosen & {"dialing", "dialing-live", "dialing-settings"}:
+        return
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        for number in (4, 5, 6):
+            (folder / f"register-100{number}").mkdir()
+            one = await stack.enter_async_context(seat(product, folder, f"agent{number}", f"100{number}"))
+            campaign = one.client.snapshot["dialing_choices"][0]["id"]
+            await one.client.request("JoinCampaign", campaign=campaign)
+            await one.ready()
+        await one.until_state("busy", seconds=60)
+        await camera.look("dialing", "supervisor", "/dialing")
+        await camera.look("dialing-live", "supervisor", f"/campaigns/{campaign}/live")
+        await camera.look("dialing-settings", "supervisor", f"/campaigns/{campaign}/dialing")
+
+
+async def permit(person: Person) -> None:
+    """The layout may be used for calls by hand and incoming ones of the second group."""
+    await person.page.locator(".add-permission summary").click()
+    row = person.page.locator(".add-permission fieldset")
+    await row.locator("select").first.select_option(index=2)
+    for scenario in ("manual", "inbound"):
+        await row.locator(f"input[value={scenario}]").check()
+    await person.page.locator("form.sections button.button-main").click()
+    await person.page.wait_for_url("**saved=1")
+    await person.page.locator(".add-permission summary").click()
+    await person.page.locator("#permissions").scroll_into_view_if_needed()
 
 
 async def send_a_file(person: Person) -> None:
