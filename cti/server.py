@@ -246,13 +246,14 @@ def welcome(settings: Settings) -> str:
     scheme = "https" if settings.tls_certificate else "http"
     lines = [f"Ramal is serving at {scheme}://{host}:{settings.http_port}/"]
     if settings.demo:
-        port = "" if settings.cti_port == PORT else f" --port {settings.cti_port}"
+        toolbar = ".venv/bin/ramal toolbar --user agent2"
+        toolbar += "" if settings.cti_port == PORT else f" --port {settings.cti_port}"
         lines += [
             "",
             f"  Log in as agent1 … agent6, supervisor or admin; the password is {demo.password(settings)}",
             f"  Call 4000 (sales) or 4001 (support) over SIP at {host}:{settings.sip_port}",
             "  Softphones register as 1001 … 1006 with the same password",
-            f"  Toolbars connect to TCP port {settings.cti_port}:  .venv/bin/ramal toolbar --user agent2{port}",
+            f"  Toolbars connect to TCP port {settings.cti_port}:  {toolbar}",
         ]
         if settings.demo_customers:
             lines.append("  Simulated customers call by themselves once an agent is available.")
