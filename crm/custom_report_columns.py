@@ -60,7 +60,7 @@ class Column:
     group: str  # of the builder: call, campaign, ticket, or one of crm.filters.GROUP_ORDER
     field: Field
     value: str  # SQL; of a text, telephone or choice never null
-    order: str = ""  # SQL it is sorted by, where that is not its value
+    order: str = ""  # SQL of the words it is sorted by, where that is not its value
     counted: str = ""  # SQL of what is distinct about it, where that is not its value
     label: str = ""  # of an answer or custom field; the others are named by the pages
     of_customer: bool = False  # only for who may see contacts
@@ -240,22 +240,26 @@ TEXT, NUMBER, PHONE, CHOICE = Shape.TEXT, Shape.NUMBER, Shape.PHONE, Shape.CHOIC
 YES_NO, MOMENT, DURATION = Shape.YES_NO, Shape.MOMENT, Shape.DURATION
 
 AGENT = (
-    own("agent", CHOICE, "user_account.id::text", order="f_norm(user_account.name)"),
-    own("group", CHOICE, "user_account.group_id::text", order="f_norm(user_group.name)"),
+    own("agent", CHOICE, "user_account.id::text", order="user_account.name"),
+    own("group", CHOICE, "user_account.group_id::text", order="user_group.name"),
 )
 FORM = (
-    own("type", CHOICE, "category.type_id::text", "form", order="f_norm(category_type.name)"),
+    own("type", CHOICE, "category.type_id::text", "form", order="category_type.name"),
     own(
         "category",
         CHOICE,
         "category.id::text",
         "form",
-        order="f_norm(category_type.name || ' ' || category.name)",
+        order="category_type.name || ' ' || category.name",
     ),
     own("success", YES_NO, "category.success", "form"),
-    own("layout", CHOICE, "tabulation.layout_id::text", "form", order="f_norm(layout.label)"),
+    own("layout", CHOICE, "tabulation.layout_id::text", "form", order="layout.label"),
 )
-DIALED = "attempt WHERE attempt.call_id = tabulation.call_id"
+# Of the call's own day and those beside it: few of the partitions.
+DIALED = (
+    "attempt WHERE attempt.call_id = tabulation.call_id"
+    " AND attempt.started BETWEEN call.started - interval '1 day' AND call.started + interval '1 day'"
+)
 
 SUBJECTS: Mapping[str, Subject] = {
     "tabulations": Subject(
@@ -280,7 +284,7 @@ SUBJECTS: Mapping[str, Subject] = {
             *FORM,
             own("started", MOMENT, "call.started"),
             *AGENT,
-            own("queue", CHOICE, "call.queue", order="f_norm(queue.label)"),
+            own("queue", CHOICE, "call.queue", order="queue.label"),
             own(
                 "campaign",
                 CHOICE,
@@ -324,7 +328,7 @@ SUBJECTS: Mapping[str, Subject] = {
         usual=("started", "campaign", "agent", "customer", "situation", "result"),
         columns=(
             own("started", MOMENT, "attempt.started", "campaign"),
-            own("campaign", CHOICE, "attempt.campaign_id::text", "campaign", order="f_norm(campaign.name)"),
+            own("campaign", CHOICE, "attempt.campaign_id::text", "campaign", order="campaign.name"),
             own("situation", CHOICE, "attempt.situation", "campaign", options=SITUATIONS),
             own("result", CHOICE, "attempt.result", "campaign", options=RESULTS),
             own("attempt_number", NUMBER, "attempt.attempt_number::numeric", "campaign"),
@@ -379,13 +383,13 @@ SUBJECTS: Mapping[str, Subject] = {
         columns=(
             own("opened", MOMENT, "ticket.opened", "ticket"),
             own("protocol", TEXT, "ticket.protocol", "ticket", as_written=True),
-            own("ticket_type", CHOICE, "ticket.type_id::text", "ticket", order="f_norm(ticket_type.name)"),
+            own("ticket_type", CHOICE, "ticket.type_id::text", "ticket", order="ticket_type.name"),
             own(
                 "status",
                 CHOICE,
                 "ticket.status_id::text",
                 "ticket",
-                order="f_norm(ticket_type.name) || ' ' || lpad(ticket_status.position::text, 6, '0')",
+                order="ticket_type.name || ' ' || lpad(ticket_status.position::text, 6, '0')",
             ),
             own("open", YES_NO, "ticket.closed IS NULL", "ticket"),
             own("updated", MOMENT, "ticket.updated", "ticket"),
@@ -396,8 +400,8 @@ SUBJECTS: Mapping[str, Subject] = {
                 "extract(epoch FROM coalesce(ticket.closed, now()) - ticket.opened)",
                 "ticket",
             ),
-            own("opened_by", CHOICE, "ticket.opened_by::text", "ticket", order="f_norm(user_account.name)"),
-            own("campaign", CHOICE, "ticket.campaign_id::text", "ticket", order="f_norm(campaign.name)"),
+            own("opened_by", CHOICE, "ticket.opened_by::text", "ticket", order="user_account.name"),
+            own("campaign", CHOICE, "ticket.campaign_id::text", "ticket", order="campaign.name"),
             own("text", TEXT, "ticket.text", "ticket"),
         ),
     ),

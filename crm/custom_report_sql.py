@@ -273,9 +273,15 @@ def narrowing(column: Column, values: Sequence[str]) -> Tree | None:
 
 def sorted_by(value: str, sort: Shape, descending: bool, never_null: bool = False) -> str:
     """What has no value stands last, whichever way round."""
-    words = f"nullif({value}, '')" if sort in WORDS else value
+    words = f"f_norm({value})" if sort is Shape.TEXT else value
+    words = f"nullif({words}, '')" if sort in WORDS else words
     way = " DESC" if descending else " ASC"
     return words + way + ("" if never_null else " NULLS LAST")
+
+
+def by_words(column: Column) -> Shape:
+    """As what it is sorted."""
+    return Shape.TEXT if column.order else column.sort
 
 
 def list_order(subject: Subject, known: Mapping[str, Column], orders: Iterable[str]) -> str:
@@ -285,9 +291,8 @@ def list_order(subject: Subject, known: Mapping[str, Column], orders: Iterable[s
         if column := known.get(key):
             way = " DESC" if descending else " ASC"
             ties = [each + way for each in subject.identity]
-            value = column.order or (f"f_norm({column.value})" if column.sort is Shape.TEXT else column.value)
-            sort = Shape.NUMBER if column.order else column.sort
-            return ", ".join([sorted_by(value, sort, descending, column.value == subject.moment), *ties])
+            sort, never_null = by_words(column), column.value == subject.moment
+            return ", ".join([sorted_by(column.order or column.value, sort, descending, never_null), *ties])
     if subject.latest_first:
         return ", ".join(each + " DESC" for each in (subject.moment, *subject.identity))
     return ", ".join(subject.identity)
@@ -320,7 +325,7 @@ def groups_sql(asked: Question, groups: Sequence[Group], measures: Sequence[Meas
             inner.append(f"{each.column.order} AS s{n}")
             outer.append(f"min(s{n}) AS o{n}")
         else:
-            outer.append((f"min(f_norm(g{n}))" if each.column.sort is Shape.TEXT else f"g{n}") + f" AS o{n}")
+            outer.append(f"g{n} AS o{n}")
     for n, one in enumerate(measures):
         if one.column is None:
             outer.append(f"count(*) AS m{n}")
@@ -337,22 +342,17 @@ def groups_sql(asked: Question, groups: Sequence[Group], measures: Sequence[Meas
 
 def groups_order(groups: Sequence[Group], measures: Sequence[Measure], orders: Iterable[str]) -> str:
     """By the first of the orders that exists, else group by group."""
-    by_group = [sorted_by(f"o{n}", order_sort(each), False) for n, each in enumerate(groups)]
+    by_group = [sorted_by(f"o{n}", by_words(each.column), False) for n, each in enumerate(groups)]
     by_group += [f"g{n} NULLS LAST" for n in range(len(groups))]
     for order in orders:
         said, descending = order.removeprefix("-"), order.startswith("-")
         for n, each in enumerate(groups):
             if each.said == said:
-                return ", ".join([sorted_by(f"o{n}", order_sort(each), descending), *by_group])
+                return ", ".join([sorted_by(f"o{n}", by_words(each.column), descending), *by_group])
         for n, one in enumerate(measures):
             if one.said == said:
                 return ", ".join([sorted_by(f"m{n}", Shape.NUMBER, descending), *by_group])
     return ", ".join(by_group)
-
-
-def order_sort(group: Group) -> Shape:
-    """A group that has words to be sorted by has none of them where it has no value."""
-    return Shape.NUMBER if group.column.order or group.column.sort not in WORDS else Shape.TEXT
 
 
 def page_sql(grouped: str, order: str, limit: int, offset: int) -> str:

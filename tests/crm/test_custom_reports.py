@@ -1,6 +1,8 @@
 """Custom reports: each number equals a recount of the raw rows, and leads to exactly the rows it counts."""
 
+import base64
 import datetime
+import json
 import random
 import re
 import uuid
@@ -13,7 +15,6 @@ from hypothesis import strategies as st
 from crm import audit, contacts, custom_fields, custom_reports, groups, layouts, tickets, users
 from crm import report_schedules as schedules
 from crm.calls import ZONE
-from crm.custom_report_sql import key_of
 from crm.custom_reports import SUBJECTS, Asked
 from crm.e164 import normalise
 from crm.filters import TESTS, WITHOUT_VALUE
@@ -921,7 +922,7 @@ async def test_a_long_answer_is_cut_on_the_page_and_grouped_by_how_it_begins(fre
 async def test_a_key_of_no_row_is_refused_or_leads_to_nothing(db, values, by):
     _, boss = await history(db)
     report = custom_reports.draft("tabulations", groups=by)
-    for key in (key_of(values).replace("\n", ""), str(values)):
+    for key in (base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("="), str(values)):
         try:
             found = await custom_reports.drill(db, boss, report, Asked(), key, limit=1)
         except Refused as refused:
