@@ -272,14 +272,15 @@ async def media_offer(floor: "Floor", desk: Desk, arguments: Arguments) -> dict[
 
 
 async def media_report(floor: "Floor", desk: Desk, arguments: Arguments) -> dict[str, Any]:
-    """What the page found missing: microphone, permission, path."""
+    """What the page found missing: microphone, permission, path; "ok" when it misses nothing any more."""
     state, station = text(arguments, "state"), desk.station
     if state not in MEDIA_STATES:
         raise Refused("Unknown media state.", code="bad_argument")
-    if isinstance(station, WebStation) and state != "ok":
+    if isinstance(station, WebStation) and (state != "ok" or (station.connected and station.state != "ok")):
         station.state = "no_media_path" if state == "closed" else state
         station.detail = text(arguments, "detail", "")[:200]
         desk.show("StationChanged", station=station.view())
+    if isinstance(station, WebStation) and state != "ok":
         agent = floor.agent(desk.user.id)
         if agent.state == READY:
             floor.choose(desk.user.id, NOT_READY, "station_lost")

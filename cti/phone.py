@@ -484,7 +484,10 @@ class Phones:
 
     def _web_state(self, name: str, state: str) -> None:
         station = self.web_stations.get(name)
-        if station is None or station.state == state:
+        if station is None:
+            return
+        station.connected = state == "ok"
+        if station.state == state:
             return
         station.state, station.detail = state, ""
         desk = self.floor.desks.get(station.user_id)

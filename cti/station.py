@@ -119,6 +119,7 @@ class WebStation:
         self.leg = f"web-{user.id}"
         self.state = "no_media"
         self.detail = ""
+        self.connected = False  # as the media engine sees it, whatever the page has reported
 
     async def offer(self, sdp: str) -> str:
         """The page's WebRTC offer; a later one (reload, new network) takes the place of the earlier."""

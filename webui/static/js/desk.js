@@ -63,6 +63,7 @@ function settle() {
   if (now.station === "webrtc") media.start();
   else media.stop();
   media.speak(talking, now.muted);
+  if (told.stationState === "ok" && now.stationState === "no_media") media.lost();
   if (now.state === "ringing") ring.start(now.call, words.call_from.replace("{number}", now.display), now.queue);
   else ring.stop();
   document.title = now.state === "ringing" ? `☎ ${now.display} · ${words.ringing}` : talking ? `● ${now.display} · Ramal` : title;

@@ -32,7 +32,7 @@ export class Media extends EventTarget {
     if (!this.wanted) return;
     this.wanted = false;
     this.give?.();
-    this.hangUp();
+    this.abandon();
     this.silence();
     this.become("off");
   }
@@ -56,7 +56,7 @@ export class Media extends EventTarget {
       }));
     } catch { // another window took it
       this.give = null;
-      this.hangUp();
+      this.abandon();
       if (this.wanted) this.lock(false);
     }
   }
@@ -74,14 +74,25 @@ export class Media extends EventTarget {
     });
   }
 
+  // One attempt at a time: who asks meanwhile waits for the same.
   begin() {
-    this.begun ??= this.reach().finally(() => { this.begun = null; });
+    if (!this.begun) {
+      const begun = this.reach().finally(() => { if (this.begun === begun) this.begun = null; });
+      this.begun = begun;
+    }
     return this.begun;
+  }
+
+  // The attempt under way comes to nothing, and nobody waits for it: the next one begins anew.
+  abandon() {
+    this.attempt = this.begun = null;
+    this.hangUp();
   }
 
   async reach() {
     clearTimeout(this.again);
-    if (!await this.listen()) return;
+    const attempt = this.attempt = {};
+    if (!await this.listen(attempt)) return;
     this.hangUp();
     this.become("connecting");
     const connection = new RTCPeerConnection({ iceServers: [] });
@@ -119,6 +130,7 @@ export class Media extends EventTarget {
   follow(connection) {
     clearTimeout(this.grace);
     if (connection.connectionState === "connected") {
+      clearTimeout(this.again); // it was only slow
       this.attempts = 0;
       this.become("ok");
       this.report("ok");
@@ -137,22 +149,32 @@ export class Media extends EventTarget {
     this.again = setTimeout(() => this.wanted && this.give && this.begin(), WAITS[Math.min(this.attempts++, WAITS.length - 1)]);
   }
 
+  // The server has lost its end of a connection that stands here: there is no need to wait until it shows.
+  lost() {
+    if (this.wanted && this.give && this.state === "ok") this.begin();
+  }
+
   // The server is back after a lost connection: is the audio?
   check() {
     if (this.wanted && this.give && this.connection?.connectionState !== "connected") { this.attempts = 0; this.begin(); }
   }
 
-  async listen() {
+  async listen(attempt) {
     if (this.microphone?.readyState === "live") return true;
     if (!navigator.mediaDevices) return this.missing("insecure", "no_permission");
     this.become("asking", 300);
     try {
       const stream = await navigator.mediaDevices.getUserMedia({ audio: VOICE });
+      if (attempt !== this.attempt) {
+        for (const track of stream.getTracks()) track.stop();
+        return false;
+      }
       this.microphone = stream.getAudioTracks()[0];
       this.microphone.onended = () => { this.microphone = null; if (this.wanted) this.begin(); };
       this.meter(stream);
       return true;
     } catch (error) {
+      if (attempt !== this.attempt) return false;
       return this.missing(["NotAllowedError", "SecurityError"].includes(error.name) ? "no_permission" : "no_microphone");
     }
   }
