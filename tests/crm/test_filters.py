@@ -4,13 +4,15 @@ import datetime
 import random
 import re
 import unicodedata
+from decimal import Decimal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crm import audit, blocklist, contacts, custom_fields, filters, users
+from crm import audit, blocklist, contacts, custom_fields, filters, form, layouts, users
 from crm.calls import ZONE
+from crm.e164 import normalise
 from crm.filters import AREA_CODES_OF, SEVERAL, TESTS, TWO, WITHOUT_VALUE, Sort
 from crm.refused import Refused
 from crm.users import Role
@@ -476,3 +478,106 @@ async def test_a_filter_outlives_the_custom_field_it_asks_about(fresh_db, ana):
     )
     await custom_fields.remove(fresh_db, None, field.id)
     assert (await filters.count(fresh_db, made.tree)).number == 1
+
+
+# -- Answers of forms --------------------------------------------------------------------------------------
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=SLOW)
+@given(
+    text=st.one_of(
+        st.from_regex(r"[+-]?[0-9]{1,32}([.,][0-9]{0,22})?", fullmatch=True),
+        st.from_regex(r"[0-9]{4}-[0-3][0-9]-[0-3][0-9]", fullmatch=True),
+        st.dates().map(str),
+        st.text(max_size=20).filter(filters.writable),
+    )
+)
+async def test_a_text_is_read_as_the_number_or_the_day_it_is_written_as_and_never_stops_a_query(db, text):
+    number, day = await db.fetchrow("SELECT f_number($1), f_day($1)", text)
+    written = re.fullmatch(r"[+-]?[0-9]{1,30}([.,][0-9]{1,20})?", text)
+    assert number == (Decimal(text.replace(",", ".")) if written else None)
+    assert day == (datetime.date.fromisoformat(text) if filters.is_day(text) else None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["(11) 98765-4321", "11 3333-4444", "011 3333-4444", "11 8765-4321", "+55 11 98765 4321", "5511987654321",
+     "+1 202 555 0123", "190", "0 21 2345-6789", "(55) 98765-4321", "55 3333-4444"],
+)  # fmt: skip
+async def test_a_telephone_is_read_as_the_product_reads_it(db, text):
+    assert await db.fetchval("SELECT f_phone($1)", text) == normalise(text, "11")
+
+
+def field(key, kind, *options, label=""):
+    return form.Field(key, label or key, form.Kind(kind), options=options)
+
+
+def test_fields_of_the_same_key_are_one():
+    merged = filters.merged(
+        [
+            field("why", "motive", "price", "time", label="Why"),
+            field("note", "text", label="Note"),
+            field("much", "number"),
+            field("why", "choice", "time", "other", label="Reason"),
+            field("note", "long_text"),
+            field("much", "date"),
+        ]
+    )
+    assert merged == [
+        field("why", "motive", "price", "time", "other", label="Why"),
+        field("note", "text", label="Note"),
+        field("much", "text"),
+    ]
+
+
+async def test_customers_are_found_by_what_they_answered_in_any_form_that_was_saved(fresh_db, ana):
+    fields = [
+        {"key": "plan", "label": "Plan", "kind": "motive", "options": ["gold", "iron"]},
+        {"key": "paid", "label": "Paid", "kind": "number"},
+        {"key": "due", "label": "Due", "kind": "date"},
+        {"key": "phone", "label": "Other telephone", "kind": "phone"},
+        {"key": "agreed", "label": "Agreed", "kind": "checkbox"},
+        {"key": "said", "label": "Said", "kind": "long_text"},
+    ]
+    kind = await layouts.create_type(fresh_db, None, name="Sale")
+    category = await layouts.create_category(fresh_db, None, kind.id, name="Won", success=True)
+    layout = await layouts.create(fresh_db, None, name="sales", label="Sales", fields=fields, types=[kind.id])
+    names = ("Ana", "Bia", "Caio", "Davi")
+    people = [(await contacts.create(fresh_db, ana, name)).id for name in names]
+    answered = [
+        (
+            0,
+            True,
+            {"plan": "gold", "paid": "12,50", "due": "2026-11-21", "agreed": "on", "said": "Até amanhã"},
+        ),
+        (0, True, {"plan": "iron", "paid": "a lot", "due": "2026-02-31", "phone": "(11) 98765-4321"}),
+        (1, True, {"plan": "iron", "paid": "100", "agreed": "0"}),
+        (2, False, {"plan": "gold", "paid": "100", "agreed": "1", "said": "amanhã"}),  # a draft
+    ]
+    for who, saved, answers in answered:
+        await fresh_db.execute(
+            "INSERT INTO tabulation (call_id, user_id, layout_id, contact_id, category_id, answers, drafted,"
+            " saved) VALUES (gen_random_uuid(), $1, $2, $3, $4, $5, now(), CASE WHEN $6 THEN now() END)",
+            ana.id, layout.id, people[who], category.id, answers, saved,
+        )  # fmt: skip
+    known = await filters.fields(fresh_db)
+    assert known["answer.plan"].options == (("gold", "gold"), ("iron", "iron"))
+    assert {key for key in known if key.startswith("answer.")} == {"answer." + each["key"] for each in fields}
+    for tree, found in [
+        (leaf("answer.plan", "one_of", ["gold"]), "Ana"),
+        (leaf("answer.plan", "none_of", ["gold"]), "Bia Caio Davi"),
+        (leaf("answer.plan", "empty"), "Caio Davi"),
+        (leaf("answer.paid", "between", ["12,5", "99"]), "Ana"),
+        (leaf("answer.paid", "more", "99"), "Bia"),
+        (leaf("answer.paid", "filled"), "Ana Bia"),
+        (leaf("answer.due", "before", "2027-01-01"), "Ana"),
+        (leaf("answer.due", "empty"), "Bia Caio Davi"),
+        (leaf("answer.phone", "is", "11 98765-4321"), "Ana"),
+        (leaf("answer.phone", "area_code", ["21"]), ""),
+        (leaf("answer.agreed", "yes"), "Ana"),
+        (leaf("answer.agreed", "no"), "Bia Caio Davi"),
+        (leaf("answer.said", "contains", "AMANHA"), "Ana"),
+        ({"not": leaf("answer.said", "contains", "amanhã")}, "Bia Caio Davi"),
+    ]:
+        shown = await filters.sample(fresh_db, {"all": [tree]})
+        assert " ".join(each.name for each in shown) == found, tree
