@@ -1,10 +1,11 @@
 # make run    sets everything up on the first run, then serves the product with demo data until Ctrl-C
-# make test   the whole suite, with what only tests need (a browser, SIP tools)
+# make test   the whole suite, with what only tests need (a browser, SIP tools); WORKERS=1 one test at a time
 # make check  format, lint, types
 # make bench  every benchmark
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
+WORKERS ?= 2
 SOURCES := config crm cti dialer webui
 INSTALLED := requirements.lock pyproject.toml tools/setup.sh
 
@@ -15,7 +16,7 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed-tests
 	@tools/test_packages.sh
-	$(VENV)/bin/python -m pytest --durations=15 $(TESTS)
+	$(VENV)/bin/python -m pytest -n $(WORKERS) --durations=15 $(TESTS)
 
 check: $(VENV)/.installed-tests
 	$(VENV)/bin/ruff format --check .

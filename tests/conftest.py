@@ -12,6 +12,8 @@ import pytest
 import pytest_asyncio
 from argon2 import PasswordHasher
 from hypothesis import settings as hypothesis_settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from config import Settings
 from crm import embedded, passwords
@@ -26,6 +28,29 @@ hypothesis_settings.load_profile("ramal")
 PRODUCT_HASHER = passwords.HASHER
 passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 passwords.NOBODY = passwords.HASHER.hash("nobody")
+
+
+END_TO_END = "tests/e2e/"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First those that wait for telephones most of the time: who else tests has the processor meanwhile."""
+    items.sort(key=lambda item: not item.nodeid.startswith(END_TO_END))
+
+
+class Shares(LoadFileScheduling):
+    """Who tests at the same time takes one file after the other, but one of them everything end to end.
+
+    A product, a browser and telephones at a time are enough for the processor, and the tests share them.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return END_TO_END if nodeid.startswith(END_TO_END) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Shares:
+    config.option.loadscopereorder = False  # by the number of tests
+    return Shares(config, log)
 
 
 @dataclass(frozen=True)

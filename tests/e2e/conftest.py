@@ -1,6 +1,7 @@
 """The real product, real telephones and a real browser, shared by the end-to-end tests.
 
-All of them live on one event loop for the whole session, so that browser and telephones can be shared.
+All of them live on one event loop for the whole session, so that browser and telephones can be shared;
+they end with the last of these tests.
 """
 
 import inspect
@@ -25,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def product() -> Iterator[Product]:
     with running() as product:
         yield product
@@ -41,19 +42,19 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report  # type: ignore[return-value]
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     async with Browser(AGENT) as browser:
         yield browser
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def other_browser() -> AsyncIterator[Browser]:
     async with Browser(OTHER_AGENT) as browser:
         yield browser
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def outside(product: Product) -> AsyncIterator[Customers]:
     async with Customers(product.sip_port, product.trunk_port) as customers:
         yield customers

@@ -1,6 +1,5 @@
 """A running engine, and telephones that talk through it."""
 
-import itertools
 import socket
 
 import pytest
@@ -8,21 +7,24 @@ import pytest
 from cti.media.engine import EmbeddedEngine
 from tests.media.peer import Peer
 from tests.media.phone import Phone
+from tests.ports import share
 from tests.waiting import until
 
-_tried = iter(itertools.cycle(range(30000, 32500, 10)))
+ROOM = share(30_000, 32_600)  # the kernel's own range is not used
+_next = ROOM.start
 
 
 def free_ports(count):
-    """The first port of a free range, not one of an earlier call; the kernel's own range is not used."""
-    for low in _tried:
+    """The first port of a free range, not one of an earlier call while there are others."""
+    global _next
+    for _ in ROOM:
+        low = _next if _next + count <= ROOM.stop else ROOM.start
+        _next = low + (count + 9) // 10 * 10
         sockets = []
         try:
             for port in range(low, low + count):
                 sockets.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
                 sockets[-1].bind(("127.0.0.1", port))
-            while next(_tried) // 10 < (low + count) // 10 < 3240:
-                pass
             return low
         except OSError:
             continue
