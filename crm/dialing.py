@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
+import asyncpg
+
+from crm.db import Db
 from crm.e164 import normalise
 from crm.entry import Entry, refuse
 from crm.filters import Field, Sort, Tree
@@ -284,6 +287,21 @@ def mapping(entry: Entry, name: str) -> Mapping[Any, Any]:
         entry.errors[name] = "not_an_option"
         return {}
     return given
+
+
+# -- Recordings -------------------------------------------------------------------------------------------
+
+
+async def using(db: Db | asyncpg.Connection, recording: str) -> list[str]:
+    """The names of the campaigns, over or not, whose people or machines hear it."""
+    rows = await db.fetch(
+        """
+        SELECT name FROM campaign
+         WHERE $1 IN (dialing ->> 'abandon_message', dialing ->> 'machine_message') ORDER BY name
+        """,
+        recording,
+    )
+    return [row["name"] for row in rows]
 
 
 # -- What will not go well ---------------------------------------------------------------------------------

@@ -4,17 +4,20 @@
 of processor time, so it belongs into a process of its own.
 """
 
+import heapq
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dialer.pacing import PREDICTIVE, Pacing
-from dialer.simulated_day import Day, Detection, Draw, Movement, World
+from dialer.simulated_day import Day, Deck, Detection, Draw, Movement, Outcome, World
 
 FEW_SAMPLES = 20  # fewer say less than what is usual
 AGENT_SECONDS_MOST = 500_000.0  # a longer day, or more agents, is told from a part of it …
 SECONDS_LEAST = 3600.0  # … of at least so long
+PREVIEW = "preview"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Plan:
     lines: int = 10_000
     calls_per_second: float = 5.0
     detects: bool = False
+    preview_seconds: float = 20.0  # that an agent looks at each person, in the mode preview
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,10 @@ def simulate(history: History, plan: Plan, seed: int = 0) -> Forecast:
     """A few seconds for ten agents and eight hours; a crowd's day is told from a part of it."""
     seconds = min(plan.seconds, max(SECONDS_LEAST, AGENT_SECONDS_MOST / max(1, plan.agents)))
     world = world_of(history, replace(plan, seconds=seconds))
-    outcome = Day(world, Pacing(plan.limit, plan.patience, plan.mode, plan.ratio), seed).run()
+    if plan.mode == PREVIEW:
+        outcome = by_preview(world, plan.preview_seconds, seed)
+    else:
+        outcome = Day(world, Pacing(plan.limit, plan.patience, plan.mode, plan.ratio), seed).run()
     worked = seconds if outcome.done_after is None else outcome.done_after
     hours = max(worked, 1.0) / 3600
     done_after, left = outcome.done_after, outcome.left
@@ -84,6 +91,52 @@ def simulate(history: History, plan: Plan, seed: int = 0) -> Forecast:
         done_after_seconds=done_after,
         left=left,
     )
+
+
+def by_preview(world: World, look_seconds: float, seed: int) -> Outcome:
+    """Each agent alone: looks at a person, is on the line while it rings, talks, writes. Nobody waits."""
+    rng = np.random.default_rng(seed)
+    draws = (world.ring_person, world.talk, world.wrap)
+    ring, talk, wrap = (Deck(draw, rng) for draw in draws)
+    draws = (world.ring_failed, world.ring_machine, world.machine_talk)
+    failed, machine, heard = (Deck(draw, rng) for draw in draws)
+    outcome, end = Outcome(), 0.0
+    new = math.inf if world.numbers is None else world.numbers
+    again: list[tuple[float, int]] = []  # when, and which try
+    free = [(0.0, agent) for agent in range(world.agents)]
+    while free and free[0][0] < world.seconds and (new or again):
+        now, agent = heapq.heappop(free)
+        if again and (again[0][0] <= now or not new):
+            due, attempt = heapq.heappop(again)
+            now = max(now, due)
+        else:
+            new, attempt = new - 1, 1
+        outcome.dials += 1
+        now += look_seconds
+        if rng.random() < world.answer(now):
+            talked, written = talk.next(), wrap.next()
+            now += ring.next() + talked + written
+            outcome.live += 1
+            outcome.talk_seconds += talked
+            outcome.busy_seconds += talked + written
+        else:
+            luck = rng.random()
+            if luck < world.failed:
+                now += failed.next()
+            elif luck < world.failed + (1 - world.failed) * world.machines:
+                now += machine.next() + heard.next()
+            else:
+                now += world.ring_seconds
+            if attempt < world.attempts_max:
+                heapq.heappush(again, (now + world.retry_seconds, attempt + 1))
+        end = max(end, now)
+        heapq.heappush(free, (now, agent))
+    if world.numbers is not None:
+        outcome.left = round(new) + len(again)
+        outcome.done_after = None if outcome.left else end
+    worked = end if outcome.done_after else world.seconds
+    outcome.idle_seconds = max(0.0, world.agents * worked - outcome.busy_seconds)
+    return outcome
 
 
 def by_limit(history: History, plan: Plan, limits: Iterable[float]) -> list[Forecast]:

@@ -48,6 +48,7 @@ STEPS = 90
 LEASE = 60.0
 ABANDON_SECONDS = 0.05  # real ones; no page lets them be so few
 PAUSE = "lunch"
+WORK = {str(day): [[9 * 60, 18 * 60]] for day in range(7)}
 AREAS = ("11", "11", "21", "68")  # the last is two hours behind the others
 SECOND = datetime.timedelta(seconds=1)
 MODES = ("progressive", "ratio", "predictive")
@@ -146,7 +147,8 @@ class World:
             "number_attempts_per_day_max": 3, "callback_mode": "optional",
         }  # fmt: skip
         for name, listed in (("One", people[:16]), ("Two", people[:16:2] + people[16:])):
-            made = await campaign(self.db, self.team, name, **settings)
+            hours = {"hours_preset": "custom", "hours": WORK} if name == "Two" else {}
+            made = await campaign(self.db, self.team, name, **settings, **hours)
             await self.db.executemany(
                 "INSERT INTO list_item (campaign_id, contact_id) VALUES ($1, $2)",
                 [(made.id, contact) for contact in listed],
@@ -753,7 +755,7 @@ class World:
             await self.rest()
         if self.ringing() or self.lifted():
             return  # the dialer found others to call
-        self.now += 60 * 60 * self.pick((9, 14, 21)) * SECOND
+        self.now += 60 * 60 * self.pick((7, 9, 14, 21)) * SECOND
         self.left_until = self.now + LEASE * SECOND
         await self.turn()
 

@@ -9,7 +9,7 @@ from bench.pacing import FixedRatio
 from bench.pacing_scenarios import world_of
 from dialer.pacing import Pacing
 from dialer.simulated_day import Day
-from dialer.simulation import History, Plan, by_agents, by_limit, simulate
+from dialer.simulation import PREVIEW, History, Plan, by_agents, by_limit, simulate
 
 SCENARIOS = {
     one["id"]: one
@@ -120,3 +120,26 @@ def test_more_agents_work_the_list_sooner():
 def test_nobody_to_talk_dials_nothing():
     forecast = simulate(History(), Plan(agents=0, seconds=HOUR, numbers=10))
     assert forecast.dials_per_hour == 0 and forecast.done_after_seconds is None and forecast.left == 10
+
+
+SURE = History(answer=1.0, failed=0.0, rings=[10.0] * 20, talks=[100.0] * 20, wraps=[30.0] * 20)
+
+
+def test_in_preview_each_agent_looks_rings_talks_and_writes_one_after_the_other():
+    plan = Plan(agents=3, seconds=8 * HOUR, mode=PREVIEW, preview_seconds=20)
+    forecast = simulate(SURE, plan)
+    assert forecast.talk_minutes_per_hour == pytest.approx(60 * 100 / 160, rel=0.01)
+    assert forecast.utilisation == pytest.approx(130 / 160, rel=0.01)
+    assert forecast.abandoned_percent == 0
+    longer = simulate(SURE, Plan(agents=3, seconds=8 * HOUR, mode=PREVIEW, preview_seconds=60))
+    assert longer.talk_minutes_per_hour == pytest.approx(60 * 100 / 200, rel=0.01)
+
+
+def test_in_preview_a_list_is_through_when_everybody_was_tried_as_often_as_allowed():
+    nobody = History(answer=0.0, failed=0.0)
+    plan = Plan(agents=2, seconds=8 * HOUR, mode=PREVIEW, numbers=20, attempts_max=2, retry_seconds=1800)
+    forecast = simulate(nobody, plan)
+    assert forecast.left == 0 and forecast.talk_minutes_per_hour == 0
+    assert forecast.done_after_seconds == pytest.approx(45 + 1800 + 10 * 45, abs=46)
+    brief = simulate(nobody, Plan(agents=2, seconds=HOUR, mode=PREVIEW, numbers=1000))
+    assert brief.done_after_seconds == pytest.approx(500 * 45, rel=0.02)

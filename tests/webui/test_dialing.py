@@ -15,6 +15,7 @@ from crm.attempts import ensure_month
 from crm.calls import ZONE
 from crm.dialing import ADVANCED as ADVANCED_OF
 from crm.dialing import VISIBLE, Dialing, check
+from crm.dialing_day import Quarter
 from crm.hours import PRESETS
 from crm.refused import Refused
 from crm.users import Role
@@ -32,6 +33,7 @@ from tests.webui.test_tabulations import wav
 from webui.audit import said as audit_said
 from webui.desk.pages import as_arguments
 from webui.dialing import said
+from webui.dialing.curve import curve
 from webui.dialing.live import gauge
 from webui.dialing.messages import stem_of
 from webui.dialing.settings import ADVANCED, RANGES, THRESHOLDS, values_of
@@ -256,6 +258,25 @@ async def test_what_is_no_message_is_refused_in_words(site, content, said):
 async def test_a_recording_sent_without_the_sessions_secret_is_not_kept(site):
     assert (await sent(site, "abandon_message", "x.wav", tones.ABANDONED.read_bytes(), csrf="x"))[0] == 403
     assert not (site.data / "messages").exists()
+
+
+async def test_a_recording_that_no_campaign_uses_is_removed_and_another_is_not(site):
+    await sent(site, "abandon_message", "old.wav", tones.ABANDONED.read_bytes())
+    await sent(site, "abandon_message", "new.wav", tones.MUSIC.read_bytes())
+    page = (await site.boss.get(site.here))[1]
+    assert "no campaign uses it" in page and "used by " in page
+
+    async def remove(name):
+        return (await site.boss.post(f"{site.here}/recordings/remove", {"file": name}))[:2]
+
+    status, page = await remove("new.wav")
+    assert status == 422 and "new.wav is used by" in page and (await now_of(site)).name in page
+    status, page = await remove("../settings.toml")
+    assert status == 422 and "not there any more" in page
+    assert (await remove("old.wav"))[0] == 303
+    assert [path.name for path in (site.data / "messages").iterdir()] == ["new.wav"]
+    [row] = await site.db.fetch("SELECT * FROM audit WHERE action = 'message.remove'")
+    assert row["subject"] == "message old.wav"
 
 
 async def test_the_built_in_message_can_be_heard_and_nothing_outside_the_folder(site):
@@ -531,7 +552,7 @@ async def test_a_page_that_waits_is_pushed_how_far_the_simulation_is(site):
     [
         ({"agents": "0"}, "agents"),
         ({"hours": "25"}, "hours"),
-        ({"mode": "preview"}, "mode"),
+        ({"mode": "manual"}, "mode"),
         ({"ratio": "0.5"}, "ratio"),
     ],
 )
@@ -540,6 +561,44 @@ async def test_what_cannot_be_simulated_is_said_at_its_field(site, changes, fiel
     status, page, _ = await site.boss.post(site.here, sent)
     assert status == 422 and f'id="n-{field}"' in page
     assert site.app[JOBS] == {}
+
+
+async def test_preview_is_simulated_too_and_its_countdown_can_be_compared(site):
+    page = await simulated(site, mode="preview", preview_seconds="15")
+    told = page.partition('class="expected-said">')[2].partition("<")[0]
+    assert "0 % abandoned" in told and page.count('<tr><th scope="row">') == 6
+    assert "What changes with: Countdown, seconds" in page
+
+
+def test_the_curve_of_the_answer_rate_has_a_point_for_each_quarter_and_gaps_where_nobody_was_dialed():
+    now = datetime.datetime(2026, 11, 18, 15, 0, tzinfo=datetime.UTC)
+    told = [(7 * 60, 9, 9), (60, 40, 10), (45, 10, 4), (15, 20, 0)]
+    quarters = [Quarter(now - datetime.timedelta(minutes=ago), n, live) for ago, n, live in told]
+    drawn = curve(quarters, now)
+    assert [point.percent for point in drawn.points] == [25, 40, 0] and drawn.most == 40
+    assert [point.y for point in drawn.points] == [22.0, 4.0, 52.0]
+    assert [len(line.split()) for line in drawn.lines] == [2, 1]
+    assert curve(quarters[:2], now) is None
+
+
+async def test_the_live_page_draws_the_answer_rate_of_the_last_hours(site):
+    [contact] = await people(site.db, 1)
+    item = await put(site.db, site.campaign, contact)
+    now = datetime.datetime.now(ZONE)
+    moments = [now, max(now - datetime.timedelta(minutes=20), now.replace(hour=0, minute=0, second=0))]
+    await ensure_month(site.db, now)
+    for at in moments:
+        await site.db.execute(
+            """
+            INSERT INTO attempt (campaign_id, generation, item_id, contact_id, attempt_number, number,
+                                 started, answered, by_dialer)
+            VALUES ($1, 1, $2, $3, 1, '+5511900000000', $4, $4, true)
+            """,
+            site.campaign.id, item, contact, at,
+        )  # fmt: skip
+    page = (await site.boss.get(f"/campaigns/{site.campaign.id}/live"))[1]
+    quarters = len({at.timestamp() // 900 for at in moments})
+    assert ("Answer rate of the last six hours; the top is 100 %" in page) == (quarters > 1)
 
 
 def test_open_hours_of_a_list_pass_by_day_until_it_is_through():

@@ -25,6 +25,7 @@ from webui.campaigns.find import find
 from webui.campaigns.push import push
 from webui.campaigns.watch import pace, through_at
 from webui.dialing import said
+from webui.dialing.curve import curve
 from webui.i18n import N_
 from webui.page import DB, DRIVES, FLOOR, render, words
 from webui.sent import errors
@@ -221,6 +222,8 @@ def about(request: web.Request, picture: Picture) -> dict[str, Any]:
         "silent": silent(request, view),
         "air": [(code, _(AIR_WORDS[code]), air[code], round(100 * air[code] / most, 1)) for code in AIR],
         "level": said.number(request, 100 * figures["level"], 1) if figures else "–",
+        "curve": curve(picture.today.quarters, now),
+        "figure": partial(said.number, request),
         "trend": round(100 * figures["trend"]) if figures else 0,
         "today": gauge(request, day.abandoned_percent, limit),
         "window": gauge(request, 100 * figures["abandoned_share"], limit) if figures else None,

@@ -9,8 +9,12 @@ from typing import Any
 
 from aiohttp import web
 
-from crm.dialing import FILE
+from crm import audit
+from crm.db import Db
+from crm.dialing import FILE, using
 from crm.refused import Refused
+from crm.users import User
+from crm.users import require as require_permission
 from cti.media import message, tones
 from cti.media.message import Fault, Unfit
 from webui.auth import require
@@ -75,6 +79,22 @@ async def keep(data: Path, sent_as: str, content: bytes) -> str:
                 continue
         return path.name
     raise Refused("There are too many recordings of this name. Rename the file and send it again.")
+
+
+async def remove(db: Db, by: User, data: Path, name: str) -> None:
+    """One that no campaign uses. Refused with the names of those that do."""
+    require_permission(by, "run_campaigns")
+    if name not in all(data):
+        raise Refused("This recording is not there any more.")
+    if users := await using(db, name):
+        raise Refused(
+            "{file} is used by {campaigns}: choose another message there first.",
+            file=name,
+            campaigns=", ".join(users),
+        )
+    async with db.acquire() as connection:
+        await audit.note(connection, by, "message.remove", f"message {name}", {"file": name}, None)
+    (folder_of(data) / name).unlink(missing_ok=True)
 
 
 def stem_of(sent_as: str) -> str:

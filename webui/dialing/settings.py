@@ -11,7 +11,7 @@ from multidict import MultiMapping
 
 from crm import campaign_counts, campaigns, filters, lists, progress
 from crm.campaigns import Campaign
-from crm.dialing import OUTCOMES, Dialing, Quota, check, warnings
+from crm.dialing import OUTCOMES, Dialing, Quota, check, using, warnings
 from crm.filters import Field, Sort
 from crm.refused import Refused
 from crm.users import can
@@ -127,6 +127,19 @@ async def take_message(request: web.Request) -> web.Response:
     raise web.HTTPSeeOther(f"/campaigns/{campaign.id}/dialing?saved=1#messages")
 
 
+@routes.post(HERE + "/recordings/remove")
+@require("run_campaigns")
+async def remove_message(request: web.Request) -> web.Response:
+    """Of the folder all campaigns share."""
+    campaign, sent, app = await find(request), await request.post(), request.app
+    try:
+        await messages.remove(app[DB], request["user"], app[SETTINGS].data, str(sent.get("file", "")))
+    except Refused as refused:
+        wrong = {"recordings": explained(request, refused)[""]}
+        return await draw(request, campaign, values_of(campaign.dialing), wrong)
+    raise web.HTTPSeeOther(f"/campaigns/{campaign.id}/dialing?saved=1#recordings")
+
+
 async def draw(
     request: web.Request,
     campaign: Campaign,
@@ -161,6 +174,7 @@ async def draw(
         windows=windows(request, values.get("window", "")),
         messages=[(each, each) for each in messages.all(request.app[SETTINGS].data)],
         built_in=messages.BUILT_IN,
+        kept=[(each, await using(db, each)) for each in messages.all(request.app[SETTINGS].data)],
         detects=detects(request),
         thresholds=[
             (name, _(word), *LIMITS[name], getattr(Thresholds(), name)) for name, word in THRESHOLDS.items()

@@ -30,7 +30,7 @@ from crm.trunks import Trunk
 from crm.users import can
 from dialer import retry, windows
 from dialer.pacing import PREDICTIVE, RATIO
-from dialer.simulation import Forecast, History, Plan
+from dialer.simulation import PREVIEW, Forecast, History, Plan
 from webui.auth import require
 from webui.campaigns.feed import Feed
 from webui.campaigns.find import find
@@ -41,7 +41,7 @@ from webui.page import DB, FLOOR, words
 
 log = logging.getLogger(__name__)
 
-SIMULATED = ("progressive", "ratio", "predictive")
+SIMULATED = ("preview", "progressive", "ratio", "predictive")
 HISTORY_DAYS = 30
 LITTLE = 100  # dials; of fewer the usual answer rate is taken
 USUAL_ANSWER = 0.25
@@ -50,6 +50,7 @@ BESIDE_SECONDS = 7200.0  # of a day, for the other points of the chart
 LIMITS = (0.01, 0.02, 0.03, 0.04, 0.05)
 RATIOS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
 SHARES_OF_AGENTS = (0.5, 1.5, 2.0)
+COUNTDOWNS = (5.0, 10.0, 20.0, 40.0, 60.0)
 REGIONS = {"simulation": "dialing/simulation.html"}
 
 routes = web.RouteTableDef()
@@ -187,6 +188,7 @@ def plan_of(
         lines=min(lines, default=10_000),
         calls_per_second=min(begun, default=5.0),
         detects=detects,
+        preview_seconds=dialing.preview_seconds,
     )
 
 
@@ -211,9 +213,11 @@ def history_of(seen: dialing_figures.History) -> History:
 
 
 def value_of(plan: Plan) -> float:
-    """What the chart changes: the limit, the ratio, or how many agents there are."""
+    """What the chart changes: the limit, the ratio, the countdown, or how many agents there are."""
     if plan.mode == PREDICTIVE:
         return plan.limit
+    if plan.mode == PREVIEW:
+        return plan.preview_seconds
     return plan.ratio if plan.mode == RATIO else float(plan.agents)
 
 
@@ -222,10 +226,13 @@ def beside(plan: Plan) -> list[tuple[float, Plan]]:
     short = replace(plan, seconds=min(plan.seconds, BESIDE_SECONDS), numbers=None)
     if plan.mode == PREDICTIVE:
         return [(limit, replace(short, limit=limit)) for limit in LIMITS if limit != plan.limit]
+    if plan.mode == PREVIEW:
+        others = [each for each in COUNTDOWNS if each != plan.preview_seconds]
+        return [(each, replace(short, preview_seconds=each)) for each in others]
     if plan.mode == RATIO:
         return [(ratio, replace(short, ratio=ratio)) for ratio in RATIOS if ratio != plan.ratio]
-    others = {max(1, round(plan.agents * share)) for share in SHARES_OF_AGENTS} - {plan.agents}
-    return [(float(number), replace(short, agents=number)) for number in sorted(others)]
+    crews = {max(1, round(plan.agents * share)) for share in SHARES_OF_AGENTS} - {plan.agents}
+    return [(float(number), replace(short, agents=number)) for number in sorted(crews)]
 
 
 async def run(job: Job, moved: Callable[[], None]) -> None:
@@ -346,6 +353,8 @@ def drawing(request: web.Request, job: Job) -> Chart:
         name, tell = _("Limit of abandonment"), lambda value: number(100 * value, 1) + " %"
     elif job.mode == RATIO:
         name, tell = _("Calls for each free agent"), lambda value: number(value, 2)
+    elif job.mode == PREVIEW:
+        name, tell = _("Countdown, seconds"), lambda value: number(value, 0)
     else:
         name, tell = _("Agents"), lambda value: number(value, 0)
     chosen = job.points[0][0]
