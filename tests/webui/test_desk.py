@@ -207,3 +207,39 @@ async def test_another_form_is_chosen_at_the_desk_with_and_without_script(site, 
         await line.ask("Attach")
         assert (await line.ask("ChooseLayout", call=call.id, layout="1"))["ok"]
         assert (await line.event("FormOpened"))["form"]["answers"] == {"notes": "meia frase", "category": "1"}
+
+
+async def test_the_directory_counts_who_is_logged_on_in_each_group(site, browser):
+    centre = site.floor.centre
+    bia = replace(site.agent, id=site.agent.id + 1, name="Bia", group="Vendas")
+    hers = {**centre.extensions, "1101": replace(centre.extensions["1101"], user_id=bia.id)}
+    site.floor.reload(replace(centre, users={**centre.users, bia.id: bia}, extensions=hers))
+    site.floor.phones.phones_on.clear()
+    page = words(await browser.text("/desk"))
+    assert "Vendas 0/1" in page and "Others 0/2" in page
+    site.floor.phones.phones_on |= {"1101", site.agent.extension}
+    page = words(await browser.text("/desk"))
+    assert "Vendas 1/1" in page and "Others 1/2" in page
+
+
+async def test_a_mandatory_form_is_saved_before_the_next_call_and_another_may_wait(site, browser):
+    await available(site, browser)
+    call = fake.ring(site.floor, site.agent)
+    fake.connect(site.floor, site.agent, call)
+    fake.end(site.floor, site.agent, call)
+    answer = await browser.post("/desk/MakeCall", number="9999", internal="true")
+    assert answer.status == 422 and "Save the tabulation of the last call first." in await answer.text()
+    await browser.post(
+        "/desk/SaveTabulation", call=call.id, **{"a.category": "1", "a.motive": "Compra", "a.notes": "x"}
+    )
+    answer = await browser.post("/desk/MakeCall", number="9999", internal="true")
+    assert "There is no extension or service 9999." in await answer.text()
+    queues = {
+        name: replace(queue, tabulation_mandatory=False) for name, queue in site.floor.centre.queues.items()
+    }
+    site.floor.reload(replace(site.floor.centre, queues=queues))
+    call = fake.ring(site.floor, site.agent)
+    fake.connect(site.floor, site.agent, call)
+    fake.end(site.floor, site.agent, call)
+    answer = await browser.post("/desk/MakeCall", number="9999", internal="true")
+    assert "There is no extension or service 9999." in await answer.text()
