@@ -28,11 +28,12 @@ class Trunk:
     active: bool
     channels_max: int = 0  # calls at once in both directions; 0 is no limit known
     calls_per_second: int = 0  # that may be begun; 0 is no limit known
+    follows_redirects: bool = False  # call whom a 3xx answer of the carrier names
 
 
 TRUNK = """
     SELECT id, name, host, port, transport, username, password, number_prefix, active, channels_max,
-           calls_per_second
+           calls_per_second, follows_redirects
       FROM trunk
 """
 DEFAULTS: dict[str, Any] = {
@@ -41,6 +42,7 @@ DEFAULTS: dict[str, Any] = {
     "active": True,
     "channels_max": 0,
     "calls_per_second": 0,
+    "follows_redirects": False,
 }
 
 
@@ -66,6 +68,7 @@ def checked(values: dict[str, Any]) -> dict[str, Any]:
         "active": entry.switch("active"),
         "channels_max": entry.whole("channels_max", 0, 100_000),
         "calls_per_second": entry.whole("calls_per_second", 0, 10_000),
+        "follows_redirects": entry.switch("follows_redirects"),
     }
     if answer["host"] and not (is_ip(answer["host"]) or HOST_NAME.fullmatch(answer["host"])):
         entry.errors["host"] = "not_allowed_characters"
@@ -87,8 +90,8 @@ async def create(db: Db, by: User | None, **values: Any) -> Trunk:
             trunk_id = await connection.fetchval(
                 """
                 INSERT INTO trunk (name, host, port, transport, username, password, number_prefix, active,
-                                   channels_max, calls_per_second)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id
+                                   channels_max, calls_per_second, follows_redirects)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id
                 """,
                 *new.values(),
             )
@@ -108,7 +111,7 @@ async def update(db: Db, by: User | None, trunk_id: int, **changes: Any) -> Trun
                 """
                 UPDATE trunk SET name = $2, host = $3, port = $4, transport = $5, username = $6,
                                  password = $7, number_prefix = $8, active = $9, channels_max = $10,
-                                 calls_per_second = $11
+                                 calls_per_second = $11, follows_redirects = $12
                  WHERE id = $1
                 """,
                 trunk_id,

@@ -24,11 +24,13 @@ from cti.sip import events as sip
 from cti.sip.digest import Account, Challenger, Throttle, Verdict
 from cti.sip.flow import Flow
 from cti.sip.headers import Address
+from cti.sip.redirect import Redirection
 from cti.sip.registrar import Binding, Registered, Registrar, Unregistered
 from cti.sip.sdp import NotAcceptable
 from cti.sip.session import Session
 from cti.sip.stack import Stack
 from cti.sip.transport import SipTransport
+from cti.sip.uri import Uri
 from cti.station import CallRefused, NotSent, StationFailed, WebStation
 from cti.story import LegOver
 from cti.talk import set_away
@@ -60,6 +62,7 @@ class SipLeg:
         self.trunk: TrunkUse | None = None  # which carries it
         self.held_by_peer = False
         self.on_peer_hold: Callable[[bool], Awaitable[None]] | None = None
+        self.redirection: Redirection | None = None  # set where 3xx answers are followed
 
     # -- a call that came in --
 
@@ -303,6 +306,8 @@ class Phones:
             leg = await self._invite(
                 uri, flow, self._from(caller_id), None, [], credentials=credentials, near=near
             )
+            if trunk.follows_redirects:
+                leg.redirection = Redirection(uri)
         except BaseException:
             use.end()
             raise
@@ -403,7 +408,8 @@ class Phones:
             case sip.Refused(session, status, reason):
                 if leg := self._of(session):
                     leg.heard()
-                    leg.refused(status, reason)
+                    if not self._redirected(leg, event):
+                        leg.refused(status, reason)
             case sip.Offered(session, sdp):
                 if leg := self._of(session):
                     self.floor.spawn(leg.reoffered(sdp))
@@ -422,6 +428,45 @@ class Phones:
 
     def _of(self, session: Session) -> SipLeg | None:
         return session.user if isinstance(session.user, SipLeg) else None
+
+    def _redirected(self, leg: SipLeg, refused: sip.Refused) -> bool:
+        """Whether the call goes on at another place; then the refused session is nobody's any more."""
+        if refused.contacts and leg.redirection is None:
+            where = ", ".join(contact.spec for contact in refused.contacts)
+            log.warning("%s: redirected to %s; redirections are not followed there", leg.name, where)
+        known = leg.redirection
+        target = known.after(refused.status, refused.contacts) if known else None
+        if target is None:
+            return False
+        log.info("%s: %s, on to %s", leg.name, refused.status, target)
+        refused.session.user = leg.trunk = None  # the trunk has answered, and its part is over
+        self.floor.spawn(self._follow(leg, refused.session, target))
+        return True
+
+    async def _follow(self, leg: SipLeg, refused: Session, target: Uri) -> None:
+        """Call the same party at another place. Our password is only for the host it was given for."""
+        old = refused.request
+        try:
+            host = await self._address(target.host.strip("[]"))
+        except OSError as error:
+            leg.refused(503, f"{target.host}: {error}")
+            leg.ended("redirected to nowhere")
+            return
+        if leg.over.done():
+            return
+        port = target.port or (5061 if target.transport == "TLS" else 5060)
+        flow = Flow(target.transport or refused.flow.transport, host, port)
+        leg.session = self.stack.invite(
+            str(target),
+            flow=flow,
+            from_=str(Address(old.from_.display, old.from_.spec)),
+            to=old.get("To"),
+            sdp=refused.local_sdp or "",
+            credentials=refused.credentials if host == refused.flow.host else None,
+            now=self.now(),
+        )
+        leg.session.user = leg
+        self.pump()
 
     def _registration(self, extension: str) -> None:
         for desk in self.floor.desks.values():

@@ -39,6 +39,8 @@ def unreached(error: Exception) -> Unreached:
 
 def _unreached(error: Exception) -> Unreached:
     match error:
+        case CallRefused(status=status) if 300 <= status < 400:
+            return Unreached(480, Result.FAILED, f"redirected elsewhere: {error}")
         case CallRefused(status=486 | 600):
             return Unreached(486, Result.BUSY, str(error))
         case CallRefused(status=408 | 480 | 487):

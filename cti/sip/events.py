@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from cti.sip.flow import Flow
+from cti.sip.headers import Address
 
 if TYPE_CHECKING:
     from cti.sip.session import Session
@@ -52,12 +53,16 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Our call was not taken: a status from 300; 408 is no answer, 503 a lost connection. Ended follows."""
+    """Our call was not taken: a status from 300; 408 is no answer, 503 a lost connection. Ended follows.
+
+    `contacts` is where a 3xx sends us instead.
+    """
 
     session: "Session"
     status: int
     reason: str
     retry_after: int | None
+    contacts: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from cti.sip.dialog import Dialog, Written, contact_of
 from cti.sip.events import Cause
 from cti.sip.flow import Flow
 from cti.sip.message import BadMessage, Response
+from cti.sip.redirect import contacts_of
 from cti.sip.refresh import ASKED, longer
 from cti.sip.session import CALLING, OVER, RINGING, UP, Session
 from cti.sip.transaction import PROCEEDING, ClientInvite, ClientNonInvite
@@ -163,7 +164,8 @@ class OutgoingSession(Session):
                 else "Connection Lost"
             )
             retry_after = None if response is None else _seconds(response.get("retry-after"))
-            self._core.emit(events.Refused(self, status, reason, retry_after))
+            contacts = contacts_of(response) if response is not None and status < 400 else ()
+            self._core.emit(events.Refused(self, status, reason, retry_after, contacts))
             if response is not None:
                 cause = Cause.REFUSED
             else:

@@ -168,12 +168,13 @@ def facts(sent: MultiMapping[Any], trunk: Trunk | None) -> dict[str, Any]:
         **{name: sent.get(name, "") for name in GIVEN},
         "password": password if sent.get("username") else "",
         "active": "active" in sent,
+        "follows_redirects": "follows_redirects" in sent,
     }
 
 
 def values_of(values: Mapping[str, Any]) -> dict[str, str]:
     texts = {name: str(values.get(name, "")) for name in GIVEN}
-    return texts | {"active": "1" if values["active"] else ""}
+    return texts | {name: "1" if values[name] else "" for name in ("active", "follows_redirects")}
 
 
 def shown_again(sent: MultiMapping[Any]) -> dict[str, str]:
