@@ -94,13 +94,13 @@ REPORTS = {
                 *"campaign agent items not_worked success failure to_call_back hit_limit trying".split(),
                 *"trying_callback cancelled effective unsuccessful attempts".split(),
             ),
-            ("by_machine",),
+            ("by_machine", "without_call"),
         ),
         Report(
             "r2",
             ("campaigns", "from_load", *PERIOD, "reference", "agent", "last"),
             tuple(SUMMARY),
-            ("by_machine",),
+            ("by_machine", "without_call"),
         ),
         Report(
             "r3",
@@ -108,7 +108,12 @@ REPORTS = {
             ("date", "time", "customer", "document", "attempt_number", "state", "situation"),
             lists=True,
         ),
-        Report("r4", ("campaigns", "last", *PERIOD, "reference", "agent"), tuple(SUMMARY), ("by_machine",)),
+        Report(
+            "r4",
+            ("campaigns", "last", *PERIOD, "reference", "agent"),
+            tuple(SUMMARY),
+            ("by_machine", "without_call"),
+        ),
         Report(
             "r5",
             ("campaigns", "last", *PERIOD, "reference", "agent", "customer"),
@@ -743,6 +748,7 @@ def sql(name: str, reference: str = "call", query_type: str = "situation") -> st
     columns = NUMBERS[query_type]
     return (
         text.replace("{chosen}", read("chosen"))
+        .replace("{contacts}", read("contacts"))
         .replace("{counted}", counted)
         .replace("{sums}", ", ".join(f"sum({column}) AS at_{n}" for n, column in enumerate(columns.values())))
         .replace("{pairs}", ", ".join(f"('{name}', at_{n})" for n, name in enumerate(columns)))

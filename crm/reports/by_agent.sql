@@ -1,6 +1,6 @@
 -- UAU-R1: each agent's items, counted once under the agent of their latest attempt, and everybody's attempts.
 -- Items nobody attempted yet stand in a row without an agent (user_id null), unless one agent is asked for.
-WITH {chosen}, {counted},
+WITH {chosen}, {counted}, {contacts},
 worked AS (
     SELECT campaign_id, user_id,
            sum(n) FILTER (WHERE last) AS items,
@@ -28,14 +28,14 @@ worked AS (
      WHERE $5::integer IS NULL
      GROUP BY campaign_id HAVING sum(rest) > 0
 )
-SELECT worked.campaign_id, worked.user_id, chosen.name AS campaign, coalesce(user_account.name, '') AS agent,
+SELECT chosen.campaign_id, user_id, chosen.name AS campaign, coalesce(user_account.name, '') AS agent,
        coalesce(items, 0)::bigint AS items, coalesce(not_worked, 0)::bigint AS not_worked,
        coalesce(success, 0)::bigint AS success, coalesce(failure, 0)::bigint AS failure,
        coalesce(to_call_back, 0)::bigint AS to_call_back, coalesce(hit_limit, 0)::bigint AS hit_limit,
        coalesce(trying, 0)::bigint AS trying, coalesce(trying_callback, 0)::bigint AS trying_callback,
-       coalesce(cancelled, 0)::bigint AS cancelled, effective::bigint, unsuccessful::bigint,
-       attempts::bigint, by_machine::bigint
-  FROM worked JOIN chosen USING (campaign_id)
-  LEFT JOIN user_account ON user_account.id = worked.user_id
- ORDER BY f_norm(chosen.name), chosen.campaign_id, worked.user_id IS NULL, f_norm(user_account.name),
-          worked.user_id
+       coalesce(cancelled, 0)::bigint AS cancelled, coalesce(effective, 0)::bigint AS effective,
+       coalesce(unsuccessful, 0)::bigint AS unsuccessful, coalesce(attempts, 0)::bigint AS attempts,
+       coalesce(by_machine, 0)::bigint AS by_machine, coalesce(without_call, 0)::bigint AS without_call
+  FROM worked FULL JOIN contacts USING (campaign_id, user_id) JOIN chosen USING (campaign_id)
+  LEFT JOIN user_account ON user_account.id = user_id
+ ORDER BY f_norm(chosen.name), chosen.campaign_id, user_id IS NULL, f_norm(user_account.name), user_id

@@ -1,5 +1,5 @@
 -- UAU-R2 and UAU-R4: the list of each campaign as it is, and what came of the attempts.
-WITH {chosen}, {counted},
+WITH {chosen}, {counted}, {contacts},
 list AS (
     SELECT campaign_id, sum(n) AS loaded, sum(n) FILTER (WHERE state = 0) AS not_worked
       FROM report_list JOIN chosen USING (campaign_id, generation) GROUP BY campaign_id
@@ -16,7 +16,9 @@ SELECT chosen.campaign_id, chosen.name AS campaign, coalesce(list.loaded, 0)::bi
        coalesce(worked.answered, 0)::bigint AS answered, coalesce(worked.success, 0)::bigint AS success,
        coalesce(worked.failure, 0)::bigint AS failure, coalesce(worked.callbacks, 0)::bigint AS callbacks,
        coalesce(worked.pre_opened, 0)::bigint AS pre_opened,
-       coalesce(worked.by_machine, 0)::bigint AS by_machine
+       coalesce(worked.by_machine, 0)::bigint AS by_machine,
+       (SELECT coalesce(sum(without_call), 0)::bigint FROM contacts
+         WHERE contacts.campaign_id = chosen.campaign_id) AS without_call
   FROM chosen LEFT JOIN list USING (campaign_id) LEFT JOIN worked USING (campaign_id)
  WHERE list.loaded > 0 OR worked.worked > 0
  ORDER BY f_norm(chosen.name), chosen.campaign_id

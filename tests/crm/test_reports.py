@@ -143,6 +143,19 @@ class History:
             item["id"], opened, self.moment(), self.random.choice((None, self.moment())),
         )  # fmt: skip
 
+    async def contact(self) -> None:
+        """A customer came, or wrote: an agent recorded it, and it is no attempt."""
+        item = await self.item()
+        if item is not None:
+            await self.db.execute(
+                """
+                INSERT INTO action (at, user_id, campaign_id, item_id, contact_id, result, without_call)
+                VALUES ($1, $2, $3, $4, $5, 'success', $6)
+                """,
+                self.moment(), self.random.choice(self.agents), item["campaign_id"], item["id"],
+                item["contact_id"], self.random.random() < 0.7,
+            )  # fmt: skip
+
     async def change_item(self) -> None:
         item = await self.item()
         if item:
@@ -214,7 +227,13 @@ class History:
     async def live(self, steps: int) -> None:
         await self.begin()
         await self.load()
-        often = [self.attempt] * 12 + [self.change_item] * 6 + [self.change_attempt] * 3 + [self.load] * 3
+        often = (
+            [self.attempt] * 12
+            + [self.contact] * 3
+            + [self.change_item] * 6
+            + [self.change_attempt] * 3
+            + [self.load] * 3
+        )
         seldom = [self.count, self.count, self.tidy, self.change_ticket, self.remove_attempt, self.rebuild]
         for _ in range(steps):
             await self.random.choice([*often, *seldom, self.remove_contact])()
@@ -237,6 +256,7 @@ class Raw:
             if i["generation"] == self.campaigns[i["campaign_id"]]["generation"]
         }
         self.attempts = [a for a in tables["attempt"] if a["item_id"] in self.items]
+        self.contacts_made = [a for a in tables["action"] if a["without_call"] and a["item_id"] in self.items]
         self.first_load = {}
         for load in sorted(tables["campaign_load"], key=lambda load: load["at"], reverse=True):
             if load["generation"] == self.campaigns[load["campaign_id"]]["generation"]:
@@ -249,7 +269,7 @@ class Raw:
 
     @classmethod
     async def read(cls, db) -> "Raw":
-        names = ("campaign", "campaign_load", "list_item", "attempt", "ticket", "contact", "user_account")
+        names = "campaign campaign_load list_item attempt ticket contact user_account action".split()
         return cls({name: [dict(row) for row in await db.fetch(f"SELECT * FROM {name}")] for name in names})
 
     def state(self, item_id: int) -> str:
@@ -287,6 +307,19 @@ class Raw:
             ):
                 found.append(attempt)
         return found
+
+    def without_call(self, filter: ReportFilter) -> list[dict]:
+        """By the day they were recorded, whatever the report's reference."""
+        ids = {c["id"] for c in self.chosen(filter)}
+        load = self.first_load
+        start = {id: load.get(id, datetime.date.min) if filter.from_load else filter.start for id in ids}
+        return [
+            made
+            for made in self.contacts_made
+            if made["campaign_id"] in ids
+            and start[made["campaign_id"]] <= day_of(made["at"]) <= filter.end
+            and filter.agent in (None, made["user_id"])
+        ]
 
     def listed(self, filter: ReportFilter) -> list[dict]:
         """Of UAU-R3, R5 and R8, newest first."""
@@ -328,6 +361,8 @@ def recount_r1(raw: Raw, filter: ReportFilter) -> dict:
         row = rows[attempt["campaign_id"], attempt["user_id"] or 0]
         row["items"] += 1
         row[raw.state(attempt["item_id"])] += 1
+    for made in raw.without_call(filter):
+        rows[made["campaign_id"], made["user_id"]]["without_call"] += 1
     if filter.agent is None:
         for id, item in raw.items.items():
             if id not in raw.attempted and (not filter.campaigns or item["campaign_id"] in filter.campaigns):
@@ -352,6 +387,8 @@ def recount_summary(raw: Raw, filter: ReportFilter) -> dict:
         row["failure"] += attempt["result"] == "failure"
         row["callbacks"] += attempt["result"] == "callback"
         row["pre_opened"] += attempt["ticket_id"] is not None and attempt["result"] is None
+    for made in raw.without_call(filter):
+        rows[made["campaign_id"]]["without_call"] += 1
     return rows
 
 

@@ -134,6 +134,7 @@ async def people(request: web.Request, campaign: Campaign) -> dict[str, Any]:
     return {
         "found": await items.search(request.app[DB], campaign, user, criteria, situation, at, page),
         "criteria": criteria,
+        "asked": bool(kept),
         "situation": situation.name.lower() if situation else "",
         "situations": [each.name.lower() for each in SITUATIONS],
         "states": campaign_words.badges(request, campaign_words.ITEM_STATES),
