@@ -12,7 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crm import audit, contacts, custom_fields, custom_reports, groups, layouts, tickets, users
+from crm import (
+    audit,
+    contacts,
+    custom_fields,
+    custom_report_asking,
+    custom_reports,
+    groups,
+    layouts,
+    tickets,
+    users,
+)
 from crm import report_schedules as schedules
 from crm.calls import ZONE
 from crm.custom_reports import SUBJECTS, Asked
@@ -436,6 +446,15 @@ async def test_pages_and_files_hold_every_row_once_in_the_same_order(db, shape, 
         assert paged == streamed
         if not groups_:
             assert {row["#call"] for row in paged} == {row["#call"] for row in rows}
+
+
+@pytest.mark.parametrize("order", ["success", "-success"])
+async def test_rows_that_are_alike_keep_one_order(db, order):
+    raw, boss = await history(db)
+    report = custom_reports.draft("tabulations", columns=("success",), order=order)
+    shown = (await custom_reports.run(db, boss, report, Asked(), limit=1000)).rows
+    expected = sorted(((row["success"], row["#call"]) for row in raw), reverse=order.startswith("-"))
+    assert [(row["success"], row["#call"]) for row in shown] == expected
 
 
 async def test_a_list_shows_the_values_as_they_are(db):
@@ -1005,11 +1024,11 @@ async def test_what_takes_too_long_is_refused_and_the_connection_serves_the_next
     _, boss = await history(db)
     await custom_reports.preview(db, boss, custom_reports.draft("tabulations", groups=("agent",)))
     report = custom_reports.draft("tabulations", groups=("agent",))
-    made = await custom_reports.ready(db, boss, report)
-    about = custom_reports.asking(made, Asked())
+    made = await custom_report_asking.ready(db, boss, report)
+    about = custom_report_asking.asking(made, Asked())
     about.conditions.append("pg_sleep(1) IS NOT NULL")
     with pytest.raises(Refused) as refused:
-        await custom_reports.grouped(db, made, about, 10, 0, seconds=0.05)
+        await custom_report_asking.grouped(db, made, about, 10, 0, seconds=0.05)
     assert refused.value.code == "too_slow"
     assert (await custom_reports.run(db, boss, report, Asked())).totals["count"] == 160
 
@@ -1017,11 +1036,11 @@ async def test_what_takes_too_long_is_refused_and_the_connection_serves_the_next
 async def test_rows_that_cannot_be_counted_in_time_are_guessed(db):
     _, boss = await history(db)
     report = custom_reports.draft("tabulations")
-    made = await custom_reports.ready(db, boss, report)
-    about = custom_reports.asking(made, Asked())
+    made = await custom_report_asking.ready(db, boss, report)
+    about = custom_report_asking.asking(made, Asked())
     about.conditions.append("pg_sleep(0.05) IS NOT NULL")
-    async with custom_reports.one_moment(db, 20) as connection:
-        number, exact = await custom_reports.counted(connection, about, 0.1)
+    async with custom_report_asking.one_moment(db, 20) as connection:
+        number, exact = await custom_report_asking.counted(connection, about, 0.1)
         assert not exact and number > 0
         assert await connection.fetchval("SELECT 1") == 1  # the transaction goes on
 
