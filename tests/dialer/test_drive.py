@@ -228,6 +228,31 @@ async def test_a_paused_campaign_stops_and_gives_its_people_back(dialed):
     assert held == 0 and len(dialed.here.rung) == 1
 
 
+async def test_a_campaign_paused_while_people_are_taken_ahead_gives_them_back(dialed, monkeypatch):
+    fill, taken, go = hopper.fill, asyncio.Event(), asyncio.Event()
+
+    async def fill_slowly(*arguments, **named):
+        filled = await fill(*arguments, **named)
+        taken.set()
+        await go.wait()
+        return filled
+
+    monkeypatch.setattr(hopper, "fill", fill_slowly)
+    await dialed.join(0)
+    drive = dialed.drive
+    refreshing = asyncio.ensure_future(dialed.drives.refresh())
+    await taken.wait()
+    await campaigns.pause(dialed.db, None, dialed.here.campaign.id)
+    polling = asyncio.ensure_future(dialed.drives.poll())
+    for _ in range(50):
+        await asyncio.sleep(0.001)
+    go.set()
+    await asyncio.gather(refreshing, polling)
+    await until(lambda: not drive.in_hand)
+    held = await dialed.db.fetchval("SELECT count(*) FROM list_item WHERE held_by IS NOT NULL")
+    assert held == 0 and dialed.here.rung == []
+
+
 async def test_a_campaign_that_goes_on_calls_for_the_agents_who_stayed_in_it(dialed):
     await dialed.join(0)
     [leg] = await dialed.rung()

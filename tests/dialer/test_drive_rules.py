@@ -16,7 +16,18 @@ from collections import Counter
 import pytest
 
 from config import Settings
-from crm import attempts, blocklist, campaigns, dialing_figures, items, layouts, queues, routes, trunks
+from crm import (
+    attempts,
+    blocklist,
+    campaigns,
+    dialing_figures,
+    hopper,
+    items,
+    layouts,
+    queues,
+    routes,
+    trunks,
+)
 from crm.calls import ZONE
 from crm.centre import load
 from crm.db import connect
@@ -105,7 +116,9 @@ class World:
         self.asked = []
         self.away = self.losing = False  # the database is, or its answers get lost
         self.log = []
+        self.slow = 0  # seconds that people taken ahead are on their way
         self.watch_begin()
+        self.watch_fill()
         if self.random.random() < 0.4:
             patch.setattr(Pacing, "decide", lambda *_: self.pick((0, 0, 1, 2, 8)))
 
@@ -120,6 +133,18 @@ class World:
                 self.beginning.discard(call_id)
 
         self.patch.setattr(attempts, "begin", watched)
+
+    def watch_fill(self):
+        fill = hopper.fill
+
+        async def slowly(*arguments, **named):
+            filled = await fill(*arguments, **named)
+            self.busy["fillings"] += 1
+            await asyncio.sleep(self.slow)
+            self.busy["fillings"] -= 1
+            return filled
+
+        self.patch.setattr(hopper, "fill", slowly)
 
     def on_the_way(self):
         """Calls that every rule was asked for, or is just being."""
@@ -376,7 +401,7 @@ class World:
             self.look()
             deciding = any(drive._woken for drive in self.drives.drives.values())
             asking = [task for task in self.asked if not task.done()]
-            quiet = 0 if self.busy["statements"] or deciding or asking else quiet + 1
+            quiet = 0 if any(self.busy.values()) or deciding or asking else quiet + 1
         for task in self.asked:
             with contextlib.suppress(Refused, OSError):
                 task.result()
@@ -665,10 +690,13 @@ class World:
 
     async def supervisor_pauses_while_people_are_taken(self):
         """Also while agents join, who let the server look for what runs."""
+        self.slow = 0.03
         self.background(self.turn())
         await asyncio.sleep(self.random.random() * 0.01)
         await self.supervisor_pauses()
         self.background(self.drives.poll())
+        await self.rest()
+        self.slow = 0
 
     async def supervisor_starts(self):
         for each in list(self.campaigns.values()):
