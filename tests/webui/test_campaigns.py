@@ -388,6 +388,10 @@ async def test_procedures_are_chosen_from_those_of_the_schema_or_an_address_is_g
     assert made.validation_inputs == ("external_code", "document") and made.external_code == "ERP-7"
     page = (await site.boss.get("/campaigns/1/conclusion"))[1]
     assert "not_in_debt" in page and "https://erp.example/may-call" in page
+    assert "External code of the person, CPF/CNPJ of the person" in page
+    assert "3 s at most; The person is not called" in page
+    await site.boss.post("/campaigns/1/settings", [*sent, ("retry.busy", "15")])
+    assert "Busy 15 min" in (await site.boss.get("/campaigns/1/conclusion"))[1]
     status, page, _where = await site.boss.post("/campaigns/1/settings", [*sent[:-2], ("go", "next")])
     assert status == 422 and "erp.example" in page  # nothing to tell the procedure
 
@@ -416,6 +420,9 @@ async def test_what_is_missing_is_named_and_once_it_is_there_the_campaign_is_act
         assert sentence in page
     status, page, _where = await site.boss.post("/campaigns/1/conclusion", {"go": "activate"})
     assert status == 422 and "Choose the filter" in page
+    assert "cannot be activated yet" in page and "was not saved" not in page
+    done = re.findall(r'<li class="step-done[^>]*>\s*<button name="go" value="(\w+)"', page)
+    assert done == ["period"]  # and not the last one, where nothing has been concluded
     assert (await campaigns.by_id(site.db, 1)).status == "draft"
     form = await site.db.fetchval(
         "INSERT INTO layout (name, label, fields) VALUES ('f', 'F', '[]') RETURNING id"

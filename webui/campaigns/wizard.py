@@ -193,11 +193,13 @@ async def draw(
 
 
 async def done(request: web.Request, campaign: Campaign | None) -> set[str]:
-    """The steps in which nothing is missing."""
+    """The steps in which nothing is missing; the last is done once the campaign is active."""
     if campaign is None:
         return set()
-    missing = await campaigns.hindrances(request.app[DB], campaign) if campaign.status == "draft" else []
-    return set(STEPS) - {STEP_OF.get(each.rule, "settings") for each in missing}
+    if campaign.status != "draft":
+        return set(STEPS)
+    missing = await campaigns.hindrances(request.app[DB], campaign)
+    return set(STEPS) - {"conclusion"} - {STEP_OF.get(each.rule, "settings") for each in missing}
 
 
 # -- What each step shows ------------------------------------------------------------------------------------
@@ -260,10 +262,15 @@ async def settings(
         "retry_rules": [(each, _(says.SITUATIONS[each]), retry.MINUTES[each]) for each in RETRIED],
         "procedures": [(name, name) for name in await campaigns.procedures(db)],
         "input_choices": says.choices(request, says.INPUTS),
-        "failure_choices": [
-            ("skip", _("The person is not called, and why is shown")),
-            ("allow", _("The person is called all the same")),
-        ],
+        "failure_choices": list(failure_choices(request).items()),
+    }
+
+
+def failure_choices(request: web.Request) -> dict[str, str]:
+    _ = words(request)
+    return {
+        "skip": _("The person is not called, and why is shown"),
+        "allow": _("The person is called all the same"),
     }
 
 
@@ -296,11 +303,30 @@ def summarised(
         (_("On list generation"), campaign.validate_list),
         (_("During execution"), campaign.validate_dial),
     ]
+    asked = [(name, hook.removeprefix(PROCEDURE)) for name, hook in hooks if campaign.validates and hook]
+    if asked:
+        given = dict(says.choices(request, says.INPUTS))
+        asked += [
+            (_("Input parameters"), ", ".join(given[each] for each in campaign.validation_inputs)),
+            (
+                _("When it fails or is too slow"),
+                _("%(seconds)s s at most; %(then)s")
+                % {
+                    "seconds": campaign.validation_seconds,
+                    "then": failure_choices(request)[campaign.validation_on_failure],
+                },
+            ),
+        ]
     people = ", ".join([*summary.groups, *summary.agents])
+    retries = "; ".join(
+        f"{_(says.SITUATIONS[each])} {campaign.retry[each]} min" for each in RETRIED if each in campaign.retry
+    )
+    way_out = " · ".join(each for each in (summary.route, campaign.caller_id) if each)
     said = {
         "identification": [
             (_("Campaign name"), campaign.name),
             (_("Objective"), campaign.objective),
+            *([(_("Message"), campaign.message)] if campaign.message else []),
             (_("Source"), f"{source}: {summary.source}" if summary.source else source),
             (_("External code"), campaign.external_code),
             (_("Link person to the campaign"), _("yes") if campaign.link_person else _("no")),
@@ -320,11 +346,13 @@ def summarised(
                 _("%(person)s per person, %(number)s per number and day")
                 % {"person": campaign.attempts_max, "number": campaign.number_attempts_per_day_max},
             ),
+            *([(_("Try again after"), retries)] if retries else []),
+            *([(_("Way out"), way_out)] if way_out else []),
             (_("Companies"), says.words_of(request, says.COMPANY, campaign.company_target)
              + (f": {', '.join(campaign.company_types)}" if campaign.company_target == "selected" else "")),
             (_("Callback tickets"), says.words_of(request, says.TICKETS, campaign.ticket_mode)
              + (f" · {summary.ticket_type}" if summary.ticket_type else "")),
-            *((name, hook.removeprefix(PROCEDURE)) for name, hook in hooks if campaign.validates and hook),
+            *asked,
         ],
     }  # fmt: skip
     return [(step, _(STEPS[step]), facts) for step, facts in said.items()]
