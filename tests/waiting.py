@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-async def until(condition: Callable[[], Any], what: str = "", seconds: float = 30.0) -> Any:
+async def until(condition: Callable[[], Any], what: str = "", seconds: float = 120.0) -> Any:
     """The condition's first true answer, also of a coroutine function; the time ends a hopeless wait."""
     try:
         async with asyncio.timeout(seconds):

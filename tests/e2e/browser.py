@@ -10,7 +10,7 @@ from playwright.async_api import Browser as Chromium
 from playwright.async_api import BrowserContext, Page, Playwright, async_playwright
 
 from tests.e2e.network import REWRITE_CANDIDATES, Network
-from tests.e2e.product import until
+from tests.e2e.product import PATIENCE, until
 from tests.e2e.sounds import microphone
 
 FLAGS = [
@@ -149,7 +149,7 @@ class Person:
 
     async def open_tab(self) -> Page:
         self.page = await self.context.new_page()
-        self.page.set_default_timeout(15_000)
+        self.page.set_default_timeout(PATIENCE * 1000)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", self._console)
         return self.page
@@ -175,7 +175,7 @@ class Person:
         right = [at for at, level, loudest in heard if level > 0.01 and abs(loudest - hertz) < 20]
         return len(heard) >= seconds / 0.04 * 0.4 and len(right) >= 0.9 * len(heard)
 
-    async def until_hears(self, hertz: float, seconds: float = 15) -> None:
+    async def until_hears(self, hertz: float, seconds: float = PATIENCE) -> None:
         async def condition() -> bool:
             return await self.hears(hertz)
 

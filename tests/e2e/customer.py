@@ -4,7 +4,7 @@ import asyncio
 
 from cti.customers import CustomerCall, Telephone, share, tone
 from cti.customers.sounds import RATE
-from tests.e2e.product import until
+from tests.e2e.product import PATIENCE, until
 
 
 class Caller:
@@ -30,7 +30,7 @@ class Caller:
         arrived = sum(len(s) for at, s in self.call.talk.heard if at > loop_time - seconds)
         return max(0.0, 1 - arrived / (seconds * RATE))
 
-    async def until_hears(self, hertz: float, seconds: float = 15) -> None:
+    async def until_hears(self, hertz: float, seconds: float = PATIENCE) -> None:
         try:
             await until(lambda: self.hears(hertz), seconds)
         except AssertionError:
@@ -46,7 +46,7 @@ class Caller:
         packets = f"packets {talk.packets_in} in {talk.packets_out} out"
         return f"level {level} of 32767, {shares}, {packets}, over {over}"
 
-    async def until_music(self, seconds: float = 15) -> None:
+    async def until_music(self, seconds: float = PATIENCE) -> None:
         await until(self.hears_music, seconds)
 
 

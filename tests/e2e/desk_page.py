@@ -8,7 +8,7 @@ from playwright.async_api import Locator
 from cti.toolbar.client import ToolbarClient
 from tests.e2e.browser import Browser, Person
 from tests.e2e.network import Network
-from tests.e2e.product import PASSWORD, Product, until
+from tests.e2e.product import PASSWORD, PATIENCE, Product, until
 from tests.e2e.seat import leave
 
 
@@ -37,7 +37,7 @@ class DeskPage:
             await self.find("[data-station-dialog] input[name=extension]").fill(extension)
         await self.find("[data-station-form] button.button-main").click()
 
-    async def until_station(self, state: str = "ok", seconds: float = 20) -> None:
+    async def until_station(self, state: str = "ok", seconds: float = PATIENCE) -> None:
         try:
             await self.until_attribute("[data-agent]", "data-station-state", state, seconds=seconds)
         except AssertionError as error:
@@ -66,18 +66,20 @@ class DeskPage:
     async def press(self, verb: str) -> None:
         await self.find(f"[data-region=call] form[data-verb={verb}] button").click()
 
-    async def until_agent(self, *states: str, seconds: float = 20) -> None:
+    async def until_agent(self, *states: str, seconds: float = PATIENCE) -> None:
         await self.until_attribute("[data-agent]", "data-agent", *states, seconds=seconds)
 
-    async def until_call(self, *states: str, seconds: float = 20) -> None:
+    async def until_call(self, *states: str, seconds: float = PATIENCE) -> None:
         """The call is ringing, dialing, connected, held, reconnecting, ended, or "" for none."""
         await self.until_attribute("[data-call]", "data-state", *states, seconds=seconds)
 
-    async def until_attribute(self, selector: str, name: str, *values: str, seconds: float = 20) -> None:
+    async def until_attribute(
+        self, selector: str, name: str, *values: str, seconds: float = PATIENCE
+    ) -> None:
         found: list[str | None] = []
 
         async def condition() -> bool:
-            found[:] = [await self.find(selector).first.get_attribute(name, timeout=5000)]
+            found[:] = [await self.find(selector).first.get_attribute(name)]
             return found[0] in values
 
         try:
@@ -86,7 +88,7 @@ class DeskPage:
             await self.person.picture(f"not-{values[0]}")
             raise AssertionError(f"{name} is {found} and not one of {values}") from None
 
-    async def until_says(self, text: str, region: str = "", seconds: float = 20) -> None:
+    async def until_says(self, text: str, region: str = "", seconds: float = PATIENCE) -> None:
         selector = f"[data-region={region}]" if region else "body"
         words: list[str] = []
 

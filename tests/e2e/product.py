@@ -26,6 +26,7 @@ START_SECONDS = 120.0  # a cold start on a busy machine
 AGAIN_SECONDS = (
     15.0  # or as long as the first start took, which had the database to make; the promise is five
 )
+PATIENCE = 60.0  # seconds until a wait is hopeless, also on a busy machine
 MEDIA_PORTS = 400
 
 
@@ -180,7 +181,7 @@ def running(**settings: str) -> Iterator[Product]:
             product.stop()
 
 
-async def until(condition: object, seconds: float = 20.0, every: float = 0.05) -> object:
+async def until(condition: object, seconds: float = PATIENCE, every: float = 0.05) -> object:
     """Wait for a condition, a plain function or an async one, and return what it answered."""
     assert callable(condition)
     loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ from typing import Any
 from cti.customers import CustomerCall, Telephone, tone
 from cti.toolbar.client import RequestRefused, ToolbarClient
 from tests.e2e.customer import SOFTPHONE, Caller
-from tests.e2e.product import PASSWORD, Product, free_ports, until
+from tests.e2e.product import PASSWORD, PATIENCE, Product, free_ports, until
 from tests.e2e.sipp import SCENARIOS, Sipp
 
 
@@ -32,7 +32,7 @@ class Seat:
         await self.client.request("SetAgentState", state="ready")
         await until(lambda: self.state == "ready")
 
-    async def until_state(self, *states: str, seconds: float = 20) -> None:
+    async def until_state(self, *states: str, seconds: float = PATIENCE) -> None:
         await until_state(self.client, *states, seconds=seconds)
 
     async def rung(self) -> Caller:
@@ -44,7 +44,7 @@ class Seat:
         await tabulate(self.client, **answers)
 
 
-async def until_state(client: ToolbarClient, *states: str, seconds: float = 20) -> None:
+async def until_state(client: ToolbarClient, *states: str, seconds: float = PATIENCE) -> None:
     try:
         await until(lambda: client.snapshot["agent"]["state"] in states, seconds)
     except AssertionError:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.e2e.customer import CUSTOMER, SOFTPHONE, Customers
-from tests.e2e.product import Product, running, until
+from tests.e2e.product import PATIENCE, Product, running, until
 from tests.e2e.seat import Softphone, seat
 
 REQUEST = (
@@ -67,7 +67,7 @@ class Asker:
         await asyncio.get_running_loop().sock_sendto(self._socket, packet, self._to)
 
     async def answer(self) -> str:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             return (await asyncio.get_running_loop().sock_recv(self._socket, 65536)).decode()
 
     async def final_answer(self, request: str) -> str:
@@ -150,7 +150,7 @@ async def test_broken_streams_on_tcp_are_closed_and_others_served(product: Produ
         reader, writer = await asyncio.open_connection("127.0.0.1", product.sip_port)
         writer.write(rubbish)
         try:
-            async with asyncio.timeout(40):
+            async with asyncio.timeout(PATIENCE):
                 while await reader.read(65536):
                     pass
         except ConnectionError:
@@ -161,7 +161,7 @@ async def test_broken_streams_on_tcp_are_closed_and_others_served(product: Produ
         method="OPTIONS", number="ping", port=1, branch="fine", extra="", hops=70
     ).replace("SIP/2.0/UDP", "SIP/2.0/TCP")
     writer.write(request.encode())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         assert (await reader.readline()).startswith(b"SIP/2.0 200")
     writer.close()
 

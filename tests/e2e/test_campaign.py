@@ -183,7 +183,7 @@ async def test_a_person_whose_agents_browser_died_goes_back_to_the_list_by_itsel
                 await other.person.page.goto(address)
                 return bool(await other.find("[data-people] form[data-verb=TakeItem]").count())
 
-            await until(free, 30, 0.5)
+            await until(free, every=0.5)
             await other.find("[data-people] form[data-verb=TakeItem] button").first.click()
             await expect(other.find("[data-work] h2")).to_have_text(name)
             await other.find("button[value=ExitItem]").click()

@@ -28,7 +28,7 @@ async def test_without_a_microphone_the_page_says_so_at_once(product: Product):
     async with Browser(AGENT, microphone=False) as browser, desk(browser, product, "agent1") as agent:
         await agent.log_in("agent1")
         await agent.choose_station("webrtc")
-        await agent.until_says("microfone", seconds=10)
+        await agent.until_says("microfone")
         assert await agent.find("[data-agent]").get_attribute("data-agent") in {"logged_off", "not_ready"}
 
 
@@ -36,7 +36,7 @@ async def test_without_permission_the_page_says_so_at_once(product: Product):
     async with Browser(AGENT, permission=False) as browser, desk(browser, product, "agent1") as agent:
         await agent.log_in("agent1")
         await agent.choose_station("webrtc")
-        await agent.until_says("cadeado", seconds=10)  # the padlock beside the address
+        await agent.until_says("cadeado")  # the padlock beside the address
         assert await agent.find("[data-agent]").get_attribute("data-agent") in {"logged_off", "not_ready"}
 
 

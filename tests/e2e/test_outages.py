@@ -70,7 +70,7 @@ async def test_calls_go_on_while_postgresql_stands_still_and_nothing_is_lost(tmp
             async def kept() -> bool:
                 return await tabulated(product, calls) == set(calls)
 
-            await until(kept, 30)
+            await until(kept)
 
 
 def pause(processes: list[psutil.Process]) -> list[psutil.Process]:
@@ -172,4 +172,4 @@ async def test_a_browser_agent_works_on_while_postgresql_stands_still(browser: B
             async def kept() -> bool:
                 return bool(await tabulated(product, [str(number)]))
 
-            await until(kept, 30)
+            await until(kept)

@@ -14,7 +14,7 @@ from cti.toolbar.server import ToolbarServer
 from tests.fakes.desk import FakeCommands, FakeFloor, FakeUsers, user
 
 
-async def until(condition, seconds=30.0):
+async def until(condition, seconds=120.0):
     """Waits until it holds; fails with its source line when it never does."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110
@@ -65,7 +65,7 @@ class Raw:
 
     async def read(self):
         """The next message; None at the end."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             try:
                 (size,) = struct.unpack(">I", await self.reader.readexactly(4))
                 return msgpack.unpackb(await self.reader.readexactly(size))

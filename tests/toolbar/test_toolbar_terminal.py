@@ -27,7 +27,7 @@ class Terminal:
         return cls(process)
 
     async def shows(self, text):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while text not in self.shown:
                 more = await self.process.stdout.read(4096)
                 assert more, f"ended without {text!r}:\n{self.shown}"
