@@ -30,8 +30,9 @@ async def by_code(db: Db | asyncpg.Connection, code: str) -> Pause | None:
 
 
 def checked(code: str, label: str) -> Pause:
+    """No code is "new", which is the address of the form for another one."""
     entry = Entry({"code": code, "label": label})
-    pause = Pause(entry.matching("code", r"[a-z0-9_-]{1,40}"), entry.text("label", 60))
+    pause = Pause(entry.matching("code", r"(?!new$)[a-z0-9_-]{1,40}"), entry.text("label", 60))
     entry.done()
     return pause
 

@@ -3,7 +3,7 @@
 from typing import Any, TypeVar
 
 from aiohttp import web
-from multidict import MultiMapping
+from multidict import MultiDict, MultiMapping
 
 from crm.entry import MESSAGES
 from crm.refused import Refused
@@ -16,6 +16,11 @@ WHOLE = ""  # the name under which stands what concerns the form as a whole
 
 def typed(sent: MultiMapping[Any]) -> dict[str, str]:
     return {name: str(value) for name, value in sent.items()}
+
+
+def as_typed(sent: MultiMapping[Any]) -> MultiDict[str]:
+    """The same with what was chosen several times."""
+    return MultiDict((name, str(value)) for name, value in sent.items())
 
 
 def several(sent: MultiMapping[Any], name: str) -> list[str]:

@@ -28,7 +28,7 @@ PATHS = (
     "/queues", "/queues/1", "/queues/new", "/layouts", "/layouts/1", "/layouts/new", "/layouts/1/simulate",
     "/layouts/categories", "/users", "/users/1", "/users/new", "/audit",
     "/trunks", "/trunks/new", "/routes", "/routes/new", "/groups", "/groups/1", "/groups/new",
-    "/pauses", "/pauses/new", "/pauses/meal/edit", "/dialing", "/campaigns/1/dialing", "/profile",
+    "/pauses", "/pauses/new", "/pauses/meal", "/dialing", "/campaigns/1/dialing", "/profile",
     "/campaigns", "/campaigns/new", "/campaigns/1", "/campaigns/1/items", "/campaigns/1/items/1",
     "/campaigns/1/list", "/campaigns/1/callbacks", "/campaigns/1/identification", "/campaigns/1/period",
     "/campaigns/1/settings", "/campaigns/1/conclusion", "/campaigns/callbacks", "/campaigns/in-use",

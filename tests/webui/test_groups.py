@@ -99,7 +99,7 @@ async def test_a_wrong_pause_is_refused_at_its_field(site, sent, field):
 
 async def test_a_pause_is_renamed_and_keeps_its_code(site):
     await paused(site, "Almoço")
-    assert (await site.admin.post("/pauses/almoco/edit", {"label": "Refeição", "code": "x"}))[0] == 303
+    assert (await site.admin.post("/pauses/almoco", {"label": "Refeição", "code": "x"}))[0] == 303
     assert await pauses.all(site.db) == [pauses.Pause("almoco", "Refeição")]
 
 
@@ -138,13 +138,13 @@ async def test_only_administrators_see_and_change_them(site, role):
     await made(site)
     await paused(site, "Almoço")
     reader = await site.reader(role)
-    for path in ("/groups", "/groups/new", "/groups/1", "/pauses", "/pauses/new", "/pauses/almoco/edit"):
+    for path in ("/groups", "/groups/new", "/groups/1", "/pauses", "/pauses/new", "/pauses/almoco"):
         assert (await reader.get(path))[0] == 403
     for path in ("/groups/new", "/groups/1/remove", "/pauses/new", "/pauses/almoco/remove", "/pauses"):
         assert (await reader.post(path, {"name": "x", "label": "x"}))[0] == 403
     assert len(await groups.all(site.db)) == len(await pauses.all(site.db)) == 1
 
 
-@pytest.mark.parametrize("path", ["/groups/77", "/pauses/gone/edit"])
+@pytest.mark.parametrize("path", ["/groups/77", "/pauses/gone"])
 async def test_what_is_not_there_is_not_found(site, path):
     assert (await site.admin.get(path))[0] == 404

@@ -1,101 +1,48 @@
 """Groups: what users belong to, and what is permitted or offered by group (EPB-74)."""
 
-from collections.abc import Mapping
+from typing import Any
 
 from aiohttp import web
+from multidict import MultiDict, MultiMapping
 
 from crm import groups
+from crm.db import Db
 from crm.groups import Group
-from crm.refused import Refused
-from webui.auth import require
-from webui.effect import take_effect
-from webui.page import DB, render
-from webui.sent import errors, typed
-
-routes = web.RouteTableDef()
+from crm.users import User
+from webui.kept import Kept
+from webui.page import DB
 
 
-@routes.get("/groups")
-@require("administer")
-async def all_groups(request: web.Request) -> web.Response:
-    return render(
-        request,
-        "groups/list.html",
-        groups=await groups.all(request.app[DB]),
-        uses=await groups.uses(request.app[DB]),
-        removed="removed" in request.query,
-    )
+class Groups(Kept[Group]):
+    path = "/groups"
 
+    async def find(self, db: Db, id: str) -> Group | None:
+        return await groups.by_id(db, int(id))
 
-@routes.get("/groups/new")
-@require("administer")
-async def new(request: web.Request) -> web.Response:
-    return await form(request, None, {})
+    def id(self, group: Group) -> int:
+        return group.id
 
+    async def create(self, db: Db, by: User, sent: MultiMapping[Any]) -> Group:
+        return await groups.create(db, by, name=sent.get("name", ""))
 
-@routes.post("/groups/new")
-@require("administer")
-async def create(request: web.Request) -> web.Response:
-    sent = typed(await request.post())
-    try:
-        made = await groups.create(request.app[DB], request["user"], name=sent.get("name", ""))
-    except Refused as refused:
-        return await form(request, None, sent, errors(request, refused))
-    await take_effect(request)
-    raise web.HTTPSeeOther(f"/groups/{made.id}?saved=1")
+    async def update(self, db: Db, by: User, group: Group, sent: MultiMapping[Any]) -> None:
+        await groups.update(db, by, group.id, name=sent.get("name", ""))
 
-
-@routes.get("/groups/{id:[0-9]{1,9}}")
-@require("administer")
-async def one(request: web.Request) -> web.Response:
-    group = await find(request)
-    return await form(request, group, {"name": group.name})
-
-
-@routes.post("/groups/{id:[0-9]{1,9}}")
-@require("administer")
-async def update(request: web.Request) -> web.Response:
-    group, sent = await find(request), typed(await request.post())
-    try:
-        await groups.update(request.app[DB], request["user"], group.id, name=sent.get("name", ""))
-    except Refused as refused:
-        return await form(request, group, sent, errors(request, refused))
-    await take_effect(request)
-    raise web.HTTPSeeOther(f"/groups/{group.id}?saved=1")
-
-
-@routes.post("/groups/{id:[0-9]{1,9}}/remove")
-@require("administer")
-async def remove(request: web.Request) -> web.Response:
-    group = await find(request)
-    try:
+    async def remove(self, request: web.Request, group: Group) -> None:
         await groups.remove(request.app[DB], request["user"], group.id)
-    except Refused as refused:
-        return await form(request, group, {"name": group.name}, errors(request, refused))
-    await take_effect(request)
-    raise web.HTTPSeeOther("/groups?removed=1")
+
+    def values(self, group: Group | None) -> MultiDict[str]:
+        return MultiDict(name=group.name if group else "")
+
+    async def listed(self, request: web.Request) -> dict[str, Any]:
+        db = request.app[DB]
+        return {"groups": await groups.all(db), "uses": await groups.uses(db)}
+
+    async def shown(
+        self, request: web.Request, group: Group | None, values: MultiMapping[str]
+    ) -> dict[str, Any]:
+        uses = (await groups.uses(request.app[DB]))[group.id] if group else None
+        return {"group": group, "uses": uses}
 
 
-async def form(
-    request: web.Request,
-    group: Group | None,
-    values: Mapping[str, str],
-    wrong: Mapping[str, str] | None = None,
-) -> web.Response:
-    return render(
-        request,
-        "groups/form.html",
-        status=422 if wrong else 200,
-        group=group,
-        values=values,
-        errors=wrong or {},
-        uses=(await groups.uses(request.app[DB]))[group.id] if group else None,
-        saved="saved" in request.query,
-    )
-
-
-async def find(request: web.Request) -> Group:
-    group = await groups.by_id(request.app[DB], int(request.match_info["id"]))
-    if group is None:
-        raise web.HTTPNotFound(text="there is no such group\n")
-    return group
+routes = Groups().routes()

@@ -1,22 +1,24 @@
 """Queues: where calls wait, who takes them, what is asked afterwards, and which numbers lead there."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
 from aiohttp import web
-from multidict import MultiMapping
+from multidict import MultiDict, MultiMapping
 
 from crm import numbers, queues
 from crm.centre import Centre
+from crm.db import Db
 from crm.queues import Queue
 from crm.refused import Refused
 from crm.users import User, can
 from webui.auth import require
 from webui.effect import take_effect
-from webui.page import DB, FLOOR, render
-from webui.sent import errors, several, typed
+from webui.kept import Kept
+from webui.page import DB, FLOOR
+from webui.sent import errors, several
 
 GIVEN = (
     "name",
@@ -30,70 +32,63 @@ GIVEN = (
 )
 BOXES = ("tabulation_mandatory", "record")
 
-routes = web.RouteTableDef()
 
+class Queues(Kept[Queue]):
+    path = "/queues"
 
-@routes.get("/queues")
-@require("administer")
-async def all_queues(request: web.Request) -> web.Response:
-    centre = request.app[FLOOR].centre
-    return render(
-        request,
-        "queues/list.html",
-        queues=await queues.all(request.app[DB]),
-        leading=leading(centre),
-        layouts={layout.id: layout.label for layout in centre.layouts.values()},
-    )
+    async def find(self, db: Db, id: str) -> Queue | None:
+        return await queues.by_id(db, int(id))
 
+    def id(self, queue: Queue) -> int:
+        return queue.id
 
-@routes.get("/queues/new")
-@require("administer")
-async def new(request: web.Request) -> web.Response:
-    return form(request, None, {name: str(value) for name, value in queues.DEFAULTS.items()}, ())
+    async def create(self, db: Db, by: User, sent: MultiMapping[Any]) -> Queue:
+        return await queues.create(db, by, **facts(sent))
 
+    async def update(self, db: Db, by: User, queue: Queue, sent: MultiMapping[Any]) -> None:
+        await queues.update(db, by, queue.id, **facts(sent))
 
-@routes.post("/queues/new")
-@require("administer")
-async def create(request: web.Request) -> web.Response:
-    sent = await request.post()
-    try:
-        made = await queues.create(request.app[DB], request["user"], **facts(sent))
-    except Refused as refused:
-        return form(request, None, typed(sent), several(sent, "members"), errors(request, refused))
-    await take_effect(request)
-    raise web.HTTPSeeOther(f"/queues/{made.id}?saved=1")
-
-
-@routes.get("/queues/{id:[0-9]{1,9}}")
-@require("administer")
-async def one(request: web.Request) -> web.Response:
-    queue = await find(request)
-    return form(request, queue, values_of(queue), [str(id) for id in queue.members])
-
-
-@routes.post("/queues/{id:[0-9]{1,9}}")
-@require("administer")
-async def update(request: web.Request) -> web.Response:
-    queue, sent = await find(request), await request.post()
-    try:
-        await queues.update(request.app[DB], request["user"], queue.id, **facts(sent))
-    except Refused as refused:
-        return form(request, queue, typed(sent), several(sent, "members"), errors(request, refused))
-    await take_effect(request)
-    raise web.HTTPSeeOther(f"/queues/{queue.id}?saved=1")
-
-
-@routes.post("/queues/{id:[0-9]{1,9}}/remove")
-@require("administer")
-async def remove(request: web.Request) -> web.Response:
-    queue = await find(request)
-    try:
+    async def remove(self, request: web.Request, queue: Queue) -> None:
         await queues.remove(request.app[DB], request["user"], queue.id)
-    except Refused as refused:
-        members = [str(id) for id in queue.members]
-        return form(request, queue, values_of(queue), members, errors(request, refused))
-    await take_effect(request)
-    raise web.HTTPSeeOther("/queues?removed=1")
+
+    def values(self, queue: Queue | None) -> MultiDict[str]:
+        if queue is None:
+            return MultiDict((name, str(value)) for name, value in queues.DEFAULTS.items())
+        known = asdict(queue)
+        return MultiDict(
+            [
+                *((name, "" if known[name] is None else str(known[name])) for name in GIVEN),
+                *((name, "1" if known[name] else "") for name in BOXES),
+                *(("members", str(id)) for id in queue.members),
+            ]
+        )
+
+    async def listed(self, request: web.Request) -> dict[str, Any]:
+        centre = request.app[FLOOR].centre
+        return {
+            "queues": await queues.all(request.app[DB]),
+            "leading": leading(centre),
+            "layouts": {layout.id: layout.label for layout in centre.layouts.values()},
+        }
+
+    async def shown(
+        self, request: web.Request, queue: Queue | None, values: MultiMapping[str]
+    ) -> dict[str, Any]:
+        centre, members = request.app[FLOOR].centre, set(values.getall("members", []))
+        people = [
+            user for user in centre.users.values() if can(user, "take_calls") or str(user.id) in members
+        ]
+        return {
+            "queue": queue,
+            "members": members,
+            "layouts": [(str(layout.id), layout.label) for layout in centre.layouts.values()],
+            "people": by_group(people),
+            "numbers": leading(centre).get(queue.name, []) if queue else [],
+        }
+
+
+kept = Queues()
+routes = kept.routes()
 
 
 @routes.post("/queues/{id:[0-9]{1,9}}/numbers")
@@ -101,41 +96,18 @@ async def remove(request: web.Request) -> web.Response:
 async def lead(request: web.Request) -> web.Response:
     """One more number leads to this queue, or one no longer does."""
     db, by = request.app[DB], request["user"]
-    queue, sent = await find(request), await request.post()
+    queue, sent = await kept.one(request), await request.post()
     try:
         if "remove" in sent:
             await numbers.remove(db, by, str(sent["remove"]))
         else:
             await numbers.create(db, by, dialed=str(sent.get("dialed", "")), kind="queue", target=queue.name)
     except Refused as refused:
-        values = {**values_of(queue), "dialed": str(sent.get("dialed", ""))}
-        return form(request, queue, values, [str(id) for id in queue.members], errors(request, refused))
+        values = kept.values(queue)
+        values["dialed"] = str(sent.get("dialed", ""))
+        return await kept.form(request, queue, values, errors(request, refused))
     await take_effect(request)
     raise web.HTTPSeeOther(f"/queues/{queue.id}?saved=1#numbers")
-
-
-def form(
-    request: web.Request,
-    queue: Queue | None,
-    values: Mapping[str, str],
-    members: Any,
-    wrong: Mapping[str, str] | None = None,
-) -> web.Response:
-    centre = request.app[FLOOR].centre
-    people = [user for user in centre.users.values() if can(user, "take_calls") or str(user.id) in members]
-    return render(
-        request,
-        "queues/form.html",
-        status=422 if wrong else 200,
-        queue=queue,
-        values=values,
-        members=set(members),
-        errors=wrong or {},
-        layouts=[(str(layout.id), layout.label) for layout in centre.layouts.values()],
-        people=by_group(people),
-        numbers=leading(centre).get(queue.name, []) if queue else [],
-        saved="saved" in request.query,
-    )
 
 
 def by_group(people: Iterable[User]) -> list[tuple[str, list[User]]]:
@@ -152,12 +124,6 @@ def facts(sent: MultiMapping[Any]) -> dict[str, Any]:
     return {**values, "members": several(sent, "members")}
 
 
-def values_of(queue: Queue) -> dict[str, str]:
-    values = asdict(queue)
-    texts = {name: "" if values[name] is None else str(values[name]) for name in GIVEN}
-    return texts | {name: "1" if values[name] else "" for name in BOXES}
-
-
 def leading(centre: Centre) -> dict[str, list[str]]:
     """The numbers that lead to each queue, by its name."""
     found: dict[str, list[str]] = {}
@@ -165,10 +131,3 @@ def leading(centre: Centre) -> dict[str, list[str]]:
         if number.kind == "queue":
             found.setdefault(number.target, []).append(number.dialed)
     return found
-
-
-async def find(request: web.Request) -> Queue:
-    queue = await queues.by_id(request.app[DB], int(request.match_info["id"]))
-    if queue is None:
-        raise web.HTTPNotFound(text="there is no such queue\n")
-    return queue

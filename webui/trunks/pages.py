@@ -1,21 +1,19 @@
 """Trunks: the lines to carriers, how much of each is in use now, and what the carriers' rules count."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
-from multidict import MultiMapping
+from multidict import MultiDict, MultiMapping
 
 from crm import dialing_figures, trunks
+from crm.db import Db
 from crm.dialing_figures import MONTH_CALLS, SHORT_DAY_CALLS, SHORT_DAY_PERCENT, Used
-from crm.refused import Refused
 from crm.trunks import Trunk
-from webui.auth import require
-from webui.effect import take_effect
-from webui.page import DB, FLOOR, render, words
-from webui.sent import errors, typed
+from crm.users import User
+from webui.kept import Kept
+from webui.page import DB, FLOOR, words
 
 GIVEN = (
     "name",
@@ -31,8 +29,6 @@ GIVEN = (
 NOTHING = Used(0, 0, 0)
 NEAR = 0.8  # of what the carrier allows: said before it is reached
 
-routes = web.RouteTableDef()
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -43,31 +39,54 @@ class Row:
     warnings: tuple[str, ...]
 
 
-@routes.get("/trunks")
-@require("administer")
-async def all_trunks(request: web.Request) -> web.Response:
-    db, floor = request.app[DB], request.app[FLOOR]
-    every = await trunks.all(db)
-    month = await dialing_figures.month(db, datetime.now(UTC))
-    leading = floor.centre.routes.values()
-    return render(
-        request,
-        "trunks/list.html",
-        rows=[
-            Row(
-                trunk,
-                tuple(route.name for route in leading if route.trunk_id == trunk.id),
-                floor.phones.trunk_calls(trunk.id),
-                (used := month.trunks.get(trunk.id, NOTHING)),
-                warnings(request, used),
-            )
-            for trunk in every
-        ],
-        total=month.all,
-        others=month.others,
-        total_warning=too_many(request, month.all),
-        removed="removed" in request.query,
-    )
+class Trunks(Kept[Trunk]):
+    path = "/trunks"
+
+    async def find(self, db: Db, id: str) -> Trunk | None:
+        return await trunks.by_id(db, int(id))
+
+    def id(self, trunk: Trunk) -> int:
+        return trunk.id
+
+    async def create(self, db: Db, by: User, sent: MultiMapping[Any]) -> Trunk:
+        return await trunks.create(db, by, **facts(sent, None))
+
+    async def update(self, db: Db, by: User, trunk: Trunk, sent: MultiMapping[Any]) -> None:
+        await trunks.update(db, by, trunk.id, **facts(sent, trunk))
+
+    async def remove(self, request: web.Request, trunk: Trunk) -> None:
+        await trunks.remove(request.app[DB], request["user"], trunk.id)
+
+    def values(self, trunk: Trunk | None) -> MultiDict[str]:
+        known = asdict(trunk) if trunk else trunks.DEFAULTS
+        texts = {name: str(known.get(name, "")) for name in GIVEN}
+        return MultiDict(texts | {"active": "1" if known["active"] else ""})
+
+    async def listed(self, request: web.Request) -> dict[str, Any]:
+        db, floor = request.app[DB], request.app[FLOOR]
+        every = await trunks.all(db)
+        month = await dialing_figures.month(db, datetime.now(UTC))
+        leading = floor.centre.routes.values()
+        return {
+            "rows": [
+                Row(
+                    trunk,
+                    tuple(route.name for route in leading if route.trunk_id == trunk.id),
+                    floor.phones.trunk_calls(trunk.id),
+                    (used := month.trunks.get(trunk.id, NOTHING)),
+                    warnings(request, used),
+                )
+                for trunk in every
+            ],
+            "total": month.all,
+            "others": month.others,
+            "total_warning": too_many(request, month.all),
+        }
+
+    async def shown(
+        self, request: web.Request, trunk: Trunk | None, values: MultiMapping[str]
+    ) -> dict[str, Any]:
+        return {"trunk": trunk, "transports": [(each, each) for each in trunks.TRANSPORTS]}
 
 
 def warnings(request: web.Request, used: Used) -> tuple[str, ...]:
@@ -93,73 +112,6 @@ def too_many(request: web.Request, total: Used) -> str:
     return ""
 
 
-@routes.get("/trunks/new")
-@require("administer")
-async def new(request: web.Request) -> web.Response:
-    return form(request, None, values_of(trunks.DEFAULTS))
-
-
-@routes.post("/trunks/new")
-@require("administer")
-async def create(request: web.Request) -> web.Response:
-    sent = await request.post()
-    try:
-        made = await trunks.create(request.app[DB], request["user"], **facts(sent, None))
-    except Refused as refused:
-        return form(request, None, shown_again(sent), errors(request, refused))
-    await take_effect(request)
-    raise web.HTTPSeeOther(f"/trunks/{made.id}?saved=1")
-
-
-@routes.get("/trunks/{id:[0-9]{1,9}}")
-@require("administer")
-async def one(request: web.Request) -> web.Response:
-    trunk = await find(request)
-    return form(request, trunk, values_of(asdict(trunk)))
-
-
-@routes.post("/trunks/{id:[0-9]{1,9}}")
-@require("administer")
-async def update(request: web.Request) -> web.Response:
-    trunk, sent = await find(request), await request.post()
-    try:
-        await trunks.update(request.app[DB], request["user"], trunk.id, **facts(sent, trunk))
-    except Refused as refused:
-        return form(request, trunk, shown_again(sent), errors(request, refused))
-    await take_effect(request)
-    raise web.HTTPSeeOther(f"/trunks/{trunk.id}?saved=1")
-
-
-@routes.post("/trunks/{id:[0-9]{1,9}}/remove")
-@require("administer")
-async def remove(request: web.Request) -> web.Response:
-    trunk = await find(request)
-    try:
-        await trunks.remove(request.app[DB], request["user"], trunk.id)
-    except Refused as refused:
-        return form(request, trunk, values_of(asdict(trunk)), errors(request, refused))
-    await take_effect(request)
-    raise web.HTTPSeeOther("/trunks?removed=1")
-
-
-def form(
-    request: web.Request,
-    trunk: Trunk | None,
-    values: Mapping[str, str],
-    wrong: Mapping[str, str] | None = None,
-) -> web.Response:
-    return render(
-        request,
-        "trunks/form.html",
-        status=422 if wrong else 200,
-        trunk=trunk,
-        values=values,
-        errors=wrong or {},
-        transports=[(each, each) for each in trunks.TRANSPORTS],
-        saved="saved" in request.query,
-    )
-
-
 def facts(sent: MultiMapping[Any], trunk: Trunk | None) -> dict[str, Any]:
     """As crm.trunks takes them. The password is never shown: an empty field keeps the one there is, and
     without a user name there is none."""
@@ -172,17 +124,4 @@ def facts(sent: MultiMapping[Any], trunk: Trunk | None) -> dict[str, Any]:
     }
 
 
-def values_of(values: Mapping[str, Any]) -> dict[str, str]:
-    texts = {name: str(values.get(name, "")) for name in GIVEN}
-    return texts | {name: "1" if values[name] else "" for name in ("active", "follows_redirects")}
-
-
-def shown_again(sent: MultiMapping[Any]) -> dict[str, str]:
-    return {name: value for name, value in typed(sent).items() if name != "password"}
-
-
-async def find(request: web.Request) -> Trunk:
-    trunk = await trunks.by_id(request.app[DB], int(request.match_info["id"]))
-    if trunk is None:
-        raise web.HTTPNotFound(text="there is no such trunk\n")
-    return trunk
+routes = Trunks().routes()
