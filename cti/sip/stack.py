@@ -204,6 +204,9 @@ class Stack:
         client = self._core.clients.get((response.via.branch, response.cseq.method))
         if client is not None:
             response.to  # noqa: B018  (a response without a readable To is dropped before anything acts on it)
+            vias = response.get_all("via")
+            if len(vias) > 1 or "," in vias[0]:
+                return  # it is another's, gone astray (section 8.1.3.3)
             if client.flow != flow and flow.is_reliable:
                 client.flow = flow  # the connection that was opened for the request
             client.receive(response, now)

@@ -942,3 +942,23 @@ def test_the_address_a_request_came_from_is_noted_once_and_not_believed_from_its
     assert data.startswith(f"SIP/2.0 {status}".encode()) and flow == peer.flow
     expected = b"Via: SIP/2.0/UDP 192.0.2.9:5062;branch=z9hG4bK1;rport=5062;received=192.0.2.9\r\n"
     assert expected in data
+
+
+def test_a_response_with_the_via_of_another_is_none_of_ours():
+    peer = Peer()
+    session, invite = peer.called()
+    stray = invite.response(200, to_tag="stray")
+    stray.add("Via", "SIP/2.0/UDP 255.255.255.255;branch=z9hG4bKother")
+    assert peer.send(stray.encode()) == [] and session.state == "calling"
+    stray.set("Via", f"{invite.get('via')}, SIP/2.0/UDP 255.255.255.255;branch=z9hG4bKother")
+    assert peer.send(stray.encode()) == [] and session.state == "calling"
+    [ack] = peer.answer(invite, 200, body=ANSWER)
+    assert ack.method == "ACK" and session.state == "up"
+
+
+def test_who_proves_themselves_in_a_scheme_of_their_own_is_challenged():
+    packet = Path(__file__).parents[1] / "packets/valid/authorization-of-a-scheme-nobody-knows.sip"
+    registrar = Registrar(lambda _: None, Challenger("ramal", lambda: "n"), Throttle(3, 60))
+    peer = Peer("TCP", connection=3, registrar=registrar)
+    [answer] = peer.send(packet.read_bytes())
+    assert answer.status == 401 and answer.get("www-authenticate").startswith("Digest ")
