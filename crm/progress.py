@@ -370,7 +370,7 @@ async def why_not_called(
         said = of_campaign(campaign, now) + of_hands(row, now, numbers)
         said += await of_quotas(db, campaign, row["contact_id"]) + numbers
     if not said:
-        said = [await of_turn(db, row)]
+        said = [await of_turn(db, row, now)]
     return said + of_last(row)
 
 
@@ -507,20 +507,31 @@ def of_number(
     return None
 
 
-async def of_turn(db: Db, row: Mapping[str, Any]) -> Said:
-    """Nothing hinders it: others come first."""
+async def of_turn(db: Db, row: Mapping[str, Any], now: datetime.datetime) -> Said:
+    """Nothing hinders it: others come first (UAU-47); of callbacks, those that are anybody's."""
     before = await db.fetchval(
         """
         SELECT count(*) FROM (
             SELECT FROM list_item
+             WHERE campaign_id = $1 AND held_by IS NULL AND state IN (1, 3) AND callback_owner IS NULL
+               AND due_at <= $5
+             UNION ALL
+            SELECT FROM list_item
              WHERE campaign_id = $1 AND held_by IS NULL AND state = 0 AND due_at IS NULL
                AND ($2 <> 0 OR (priority, id) < ($3, $4))
+             UNION ALL
+            SELECT FROM list_item
+             WHERE campaign_id = $1 AND held_by IS NULL AND state = 2 AND $2 = 2 AND due_at <= $5
+               AND (attempts, due_at, priority, id) < ($6, $7, $3, $4)
              LIMIT 10001) AS earlier
         """,
         row["campaign_id"],
         row["state"],
         row["priority"],
         row["id"],
+        now,
+        row["attempts"],
+        row["due_at"],
     )
     if before == 0 or State(row["state"]) in (State.TO_CALL_BACK, State.TRYING_CALLBACK):
         return Said("turn", "Nothing hinders it; it is among the next.", {})

@@ -472,6 +472,26 @@ async def test_it_is_said_in_words_why_somebody_is_not_called(fresh_db, team, wi
     assert "not active" in await why(waits)
 
 
+async def test_who_waits_for_a_turn_is_told_how_many_come_before(fresh_db, team, winback):
+    ids = await people(fresh_db, 8)
+    await put(fresh_db, winback, ids[0], state=1, attempts=1, due_at=NOON - MINUTE)
+    await put(fresh_db, winback, ids[1], state=1, attempts=1, due_at=NOON + MINUTE)  # not yet
+    owned = {"callback_owner": team[0].id}
+    await put(fresh_db, winback, ids[2], state=1, attempts=1, due_at=NOON - MINUTE, **owned)
+    first, second = [await put(fresh_db, winback, each) for each in ids[3:5]]
+    again = await put(fresh_db, winback, ids[5], state=2, attempts=1, due_at=NOON - 2 * MINUTE)
+    later = await put(fresh_db, winback, ids[6], state=2, attempts=1, due_at=NOON - MINUTE)
+    tired = await put(fresh_db, winback, ids[7], state=2, attempts=2, due_at=NOON - 9 * MINUTE)
+    for place, item_id in enumerate([first, second, again, later, tired], 1):
+        (said,) = [
+            each for each in await items.why_not_called(fresh_db, item_id, NOON) if each.rule == "turn"
+        ]
+        assert said.values == {"n": place}
+    await fresh_db.execute("DELETE FROM list_item WHERE due_at < $1 AND state = 1", NOON)
+    (said,) = await items.why_not_called(fresh_db, first, NOON)
+    assert str(said) == "Nothing hinders it; it is among the next."
+
+
 async def test_progress_counts_what_a_recount_of_the_rows_counts(fresh_db, team, winback):
     await random_list(fresh_db, winback, team, 80, 3)
     item = await items.claim_next(fresh_db, winback, team[0], NOON)
