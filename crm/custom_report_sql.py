@@ -416,7 +416,7 @@ def values_of(key: str, groups: Sequence[Group]) -> list[Any]:
             raise ValueError(key)
         return [value_of(value, each) for value, each in zip(values, groups, strict=True)]
     except (ValueError, binascii.Error, InvalidOperation, RecursionError) as e:
-        raise missing("row") from e
+        raise missing("group") from e
 
 
 def value_of(value: Any, group: Group) -> Any:
