@@ -4,7 +4,7 @@ A wrong entry is Refused with code "form" and details {"errors": {field: key of 
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -140,6 +140,12 @@ def refusing(fields: Mapping[str, str]) -> Iterator[None]:
         refuse({fields.get(e.constraint_name or "", "name"): wrong})
     except (asyncpg.CheckViolationError, asyncpg.DataError) as e:
         refuse({fields.get(getattr(e, "constraint_name", "") or "", "name"): "out_of_range"})
+
+
+def refuse_used(name: str, by: Sequence[str]) -> None:
+    """What something names is not removed; the refusal says by what."""
+    if by:
+        raise Refused("{name} is still used by {names}.", code="in_use", name=name, names=", ".join(by))
 
 
 def missing(what: str) -> Refused:

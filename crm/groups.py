@@ -6,8 +6,7 @@ import asyncpg
 
 from crm import audit
 from crm.db import Db
-from crm.entry import Entry, missing, refusing
-from crm.refused import Refused
+from crm.entry import Entry, missing, refuse_used, refusing
 from crm.users import User, require
 
 CONSTRAINTS = {"user_group_name_key": "name"}
@@ -111,9 +110,6 @@ async def remove(db: Db, by: User | None, group_id: int) -> None:
         if before is None:
             raise missing("group")
         used = (await uses(connection))[group_id]
-        if names := [name for several in astuple(used) for _, name in several]:
-            raise Refused(
-                "{group} is still used by {names}.", code="in_use", group=before.name, names=", ".join(names)
-            )
+        refuse_used(before.name, [name for several in astuple(used) for _, name in several])
         await connection.execute("DELETE FROM user_group WHERE id = $1", group_id)
         await audit.note(connection, by, "group.remove", f"group {before.name}", {"name": before.name}, None)

@@ -9,8 +9,9 @@ import asyncpg
 
 from crm import audit
 from crm.db import Db
-from crm.entry import Entry, missing, refuse, refusing
+from crm.entry import Entry, missing, refuse, refuse_used, refusing
 from crm.form import CHOICES, Category, CategoryType, Field, Kind, Layout, Permission, Scenario
+from crm.refused import Refused
 from crm.users import User, require
 
 __all__ = ["Category", "CategoryType", "Field", "Kind", "Layout", "Permission", "Scenario"]
@@ -21,8 +22,6 @@ CONSTRAINTS = {
     "category_type_name_key": "name",
     "category_type_id_name_key": "name",
     "category_type_id_fkey": "type",
-    "queue_layout_id_fkey": "queue",
-    "tabulation_layout_id_fkey": "tabulation",
     "tabulation_category_id_fkey": "tabulation",
     "layout_permission_group_id_fkey": "permissions",
     "layout_permission_campaign_id_fkey": "permissions",
@@ -267,14 +266,19 @@ async def set_permissions(
 
 
 async def remove(db: Db, by: User | None, layout_id: int) -> None:
-    """Refused while a queue asks it or a tabulation was made with it."""
+    """Refused while a queue or campaign asks it, and once a tabulation was made with it."""
     require(by, "administer")
     async with db.acquire() as connection, connection.transaction():
         before = await by_id(connection, layout_id)
         if before is None:
             raise missing("layout")
-        with refusing(CONSTRAINTS):
+        refuse_used(before.label, (await asked_by(connection)).get(layout_id, []))
+        try:
             await connection.execute("DELETE FROM layout WHERE id = $1", layout_id)
+        except asyncpg.ForeignKeyViolationError:
+            raise Refused(
+                "Tabulations were made with {name}: it stays.", code="in_use", name=before.label
+            ) from None
         await audit.note(connection, by, "layout.remove", f"layout {before.name}", plain(before), None)
 
 

@@ -7,7 +7,8 @@ import asyncpg
 
 from crm import audit
 from crm.db import Db
-from crm.entry import Entry, missing, refuse, refusing
+from crm.entry import Entry, missing, refuse_used, refusing
+from crm.refused import Refused
 from crm.users import User, require
 
 CONSTRAINTS = {
@@ -15,7 +16,6 @@ CONSTRAINTS = {
     "queue_name_check": "name",
     "queue_layout_id_fkey": "layout_id",
     "queue_member_user_id_fkey": "members",
-    "call_queue_fkey": "queue",
 }
 
 
@@ -147,10 +147,14 @@ async def remove(db: Db, by: User | None, queue_id: int) -> None:
         before = await by_id(connection, queue_id)
         if before is None:
             raise missing("queue")
-        if await connection.fetchval(
-            "SELECT 1 FROM number WHERE kind = 'queue' AND target = $1", before.name
-        ):
-            refuse({"number": "in_use"})
-        with refusing(CONSTRAINTS):
+        leading = await connection.fetch(
+            "SELECT dialed FROM number WHERE kind = 'queue' AND target = $1 ORDER BY dialed", before.name
+        )
+        refuse_used(before.label, [row["dialed"] for row in leading])
+        try:
             await connection.execute("DELETE FROM queue WHERE id = $1", queue_id)
+        except asyncpg.ForeignKeyViolationError:
+            raise Refused(
+                "Calls have waited in {name}: it stays.", code="in_use", name=before.label
+            ) from None
         await audit.note(connection, by, "queue.remove", f"queue {before.name}", asdict(before), None)

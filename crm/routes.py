@@ -8,7 +8,7 @@ import asyncpg
 
 from crm import audit
 from crm.db import Db
-from crm.entry import Entry, missing, refusing
+from crm.entry import Entry, missing, refuse_used, refusing
 from crm.users import User, can, require
 
 CONSTRAINTS = {
@@ -132,10 +132,15 @@ async def set_groups(connection: asyncpg.Connection, route_id: int, groups: tupl
 
 
 async def remove(db: Db, by: User | None, route_id: int) -> None:
+    """Refused while a campaign names it."""
     require(by, "administer")
     async with db.acquire() as connection, connection.transaction():
         before = await by_id(connection, route_id)
         if before is None:
             raise missing("route")
+        named = await connection.fetch(
+            "SELECT name FROM campaign WHERE route_id = $1 ORDER BY name", route_id
+        )
+        refuse_used(before.name, [row["name"] for row in named])
         await connection.execute("DELETE FROM route WHERE id = $1", route_id)
         await audit.note(connection, by, "route.remove", f"route {before.name}", asdict(before), None)

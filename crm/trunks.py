@@ -8,11 +8,11 @@ import asyncpg
 from config.settings import HOST_NAME, is_ip
 from crm import audit
 from crm.db import Db
-from crm.entry import Entry, missing, refusing
+from crm.entry import Entry, missing, refuse_used, refusing
 from crm.users import User, require
 
 TRANSPORTS = ("UDP", "TCP")
-CONSTRAINTS = {"trunk_name_key": "name", "route_trunk_id_fkey": "route"}
+CONSTRAINTS = {"trunk_name_key": "name"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,7 @@ async def remove(db: Db, by: User | None, trunk_id: int) -> None:
         before = await by_id(connection, trunk_id)
         if before is None:
             raise missing("trunk")
-        with refusing(CONSTRAINTS):
-            await connection.execute("DELETE FROM trunk WHERE id = $1", trunk_id)
+        over = await connection.fetch("SELECT name FROM route WHERE trunk_id = $1 ORDER BY name", trunk_id)
+        refuse_used(before.name, [row["name"] for row in over])
+        await connection.execute("DELETE FROM trunk WHERE id = $1", trunk_id)
         await audit.note(connection, by, "trunk.remove", f"trunk {before.name}", shown(asdict(before)), None)

@@ -43,6 +43,13 @@ async def errors(act):
     return refused.value.details["errors"]
 
 
+async def used_by(act):
+    with pytest.raises(Refused) as refused:
+        await act
+    assert refused.value.code == "in_use", refused.value
+    return refused.value.values["names"]
+
+
 async def actions(db):
     return [entry.action for entry in reversed(await audit.recent(db))]
 
@@ -55,9 +62,7 @@ async def test_groups(fresh_db, boss, ana):
     await groups.update(fresh_db, boss, sales.id, name="Televendas")
     await users.update(fresh_db, boss, ana.id, group_id=sales.id)
     assert (await users.by_id(fresh_db, ana.id)).group == "Televendas"
-    with pytest.raises(Refused, match="Televendas is still used by Ana\\.") as refused:
-        await groups.remove(fresh_db, boss, sales.id)
-    assert refused.value.code == "in_use"
+    assert await used_by(groups.remove(fresh_db, boss, sales.id)) == "Ana"
     await users.update(fresh_db, boss, ana.id, group_id=None)
     await groups.remove(fresh_db, boss, sales.id)
     assert await groups.all(fresh_db) == []
@@ -84,8 +89,8 @@ async def test_a_group_says_what_uses_it_and_is_not_taken_from_under_it(fresh_db
     )
     assert uses[idle.id] == groups.Uses()
     await users.update(fresh_db, boss, ana.id, group_id=None)
-    with pytest.raises(Refused, match="Celulares, Renovação, Venda"):  # else the route were open to everybody
-        await groups.remove(fresh_db, boss, sales.id)
+    # without its only group the route were open to everybody
+    assert await used_by(groups.remove(fresh_db, boss, sales.id)) == "Celulares, Renovação, Venda"
     await groups.remove(fresh_db, boss, idle.id)
 
 
@@ -132,7 +137,7 @@ async def test_trunks(fresh_db, boss):
         "number_prefix": "not_allowed_characters",
     }
     await routes.create(fresh_db, boss, name="Fora", trunk_id=carrier.id)
-    assert await errors(trunks.remove(fresh_db, boss, carrier.id)) == {"route": "in_use"}
+    assert await used_by(trunks.remove(fresh_db, boss, carrier.id)) == "Fora"
 
 
 async def test_routes(fresh_db, boss):
@@ -149,6 +154,9 @@ async def test_routes(fresh_db, boss):
     }
     assert await errors(routes.update(fresh_db, boss, local.id, groups=[999])) == {"groups": "not_an_option"}
     assert await routes.by_id(fresh_db, local.id) == local
+    await campaign(fresh_db, await agents(fresh_db, 1), name="Renovação", route_id=local.id)
+    assert await used_by(routes.remove(fresh_db, boss, local.id)) == "Renovação"
+    await fresh_db.execute("UPDATE campaign SET route_id = NULL")
     await routes.remove(fresh_db, boss, local.id)
     await groups.remove(fresh_db, boss, sales.id)
     assert await routes.all(fresh_db) == []
@@ -178,7 +186,7 @@ async def test_queues_and_the_numbers_that_lead_to_them(fresh_db, boss, ana):
     assert await queues.all(fresh_db) == [changed]
     assert (changed.wrapup_seconds, changed.members) == (30, ())
     assert (await numbers.by_dialed(fresh_db, "4000")).target == "vendas"  # follows the name
-    assert await errors(queues.remove(fresh_db, boss, sales.id)) == {"number": "in_use"}
+    assert await used_by(queues.remove(fresh_db, boss, sales.id)) == "4000"
     await numbers.remove(fresh_db, boss, "4000")
     await queues.remove(fresh_db, boss, sales.id)
     assert await queues.all(fresh_db) == []
@@ -242,7 +250,8 @@ async def test_layouts_with_their_types_and_categories(fresh_db, boss):
     changed = await layouts.update(fresh_db, boss, form.id, label="Televendas")
     assert (changed.fields, changed.label) == (form.fields, "Televendas")
     await queues.create(fresh_db, boss, name="sales", label="Vendas", layout_id=form.id)
-    assert await errors(layouts.remove(fresh_db, boss, form.id)) == {"queue": "in_use"}
+    await campaign(fresh_db, await agents(fresh_db, 1), name="Renovação", layout_id=form.id)
+    assert await used_by(layouts.remove(fresh_db, boss, form.id)) == "Renovação, Vendas"
 
 
 async def test_a_wrong_layout_names_the_field_of_the_field(fresh_db, boss):

@@ -120,7 +120,8 @@ async def test_an_unused_queue_is_removed(site):
 async def test_a_queue_that_a_number_leads_to_is_not_removed(site):
     queue = await made(site)
     await site.admin.post(f"/queues/{queue.id}/numbers", {"dialed": "4000"})
-    assert (await site.admin.post(f"/queues/{queue.id}/remove"))[0] == 422
+    status, page, _ = await site.admin.post(f"/queues/{queue.id}/remove")
+    assert status == 422 and "Vendas is still used by 4000." in page
     assert await queues.by_id(site.db, queue.id)
 
 
@@ -279,8 +280,29 @@ async def test_a_simulation_refuses_as_the_agents_form_would_and_keeps_nothing(s
 async def test_a_layout_that_a_queue_asks_is_not_removed(site):
     made = await layout(site)
     await site.admin.post("/queues/new", SALES | {"layout_id": str(made.id)})
-    assert (await site.admin.post(f"/layouts/{made.id}/remove"))[0] == 422
+    status, page, _ = await site.admin.post(f"/layouts/{made.id}/remove")
+    assert status == 422 and "Venda is still used by Vendas." in page
     assert "Vendas" in (await site.admin.get("/layouts"))[1]
+
+
+async def test_what_calls_were_made_with_stays_and_the_page_says_so(site):
+    queue, form = await made(site), await layout(site)
+    await site.db.execute(
+        """
+        INSERT INTO call (id, direction, number, dialed, queue, started)
+        VALUES ('00000000-0000-0000-0000-000000000001', 'inbound', '', '', 'sales', now())
+        """
+    )
+    await site.db.execute(
+        "INSERT INTO tabulation (call_id, user_id, layout_id, answers, drafted) VALUES "
+        "('00000000-0000-0000-0000-000000000001', $1, $2, '{}', now())",
+        site.admin.user.id,
+        form.id,
+    )
+    status, page, _ = await site.admin.post(f"/queues/{queue.id}/remove")
+    assert status == 422 and "Calls have waited in Vendas: it stays." in page
+    status, page, _ = await site.admin.post(f"/layouts/{form.id}/remove")
+    assert status == 422 and "Tabulations were made with Venda: it stays." in page
 
 
 async def test_layouts_are_found_by_their_description(site):

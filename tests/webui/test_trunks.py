@@ -103,7 +103,7 @@ async def test_a_trunk_is_not_removed_while_a_route_leads_over_it(site):
     trunk = await made(site)
     way = await routed(site, trunk)
     status, page, _ = await site.admin.post(f"/trunks/{trunk.id}/remove")
-    assert status == 422 and "Routes still lead over this trunk" in page
+    assert status == 422 and "Operadora Sul is still used by Celulares." in page
     assert (await site.admin.post(f"/routes/{way.id}/remove"))[0] == 303
     assert (await site.admin.post(f"/trunks/{trunk.id}/remove"))[0] == 303
     assert await trunks.all(site.db) == [] and site.floor.centre.trunks == {}
