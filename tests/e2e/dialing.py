@@ -160,6 +160,12 @@ class Worker:
             except (RequestRefused, ConnectionLost) as refused:
                 self.refused.append(f"{event['event']}: {refused}")
 
+    async def say_outcome(self) -> None:
+        client = self.agent.client
+        form, item = client.snapshot["form"], client.snapshot["work"]["item"]
+        answers = any_answers(form) if form and form["status"] != "saved" else {}
+        await client.request("SetOutcome", item=item, result="success", answers=answers)
+
     async def _answer_to(self, event: dict[str, Any]) -> None:
         client = self.agent.client
         match event:
@@ -170,10 +176,8 @@ class Worker:
                         await self.agent.phone.calls[-1].until_hears(PERSON)
                         self.heard.append(number)
                     await client.request("ClearConnection")
-            case {"event": "WorkChanged", "work": {"phase": "after", "item": item}}:
-                form = client.snapshot["form"]
-                answers = any_answers(form) if form and form["status"] != "saved" else {}
-                await client.request("SetOutcome", item=item, result="success", answers=answers)
+            case {"event": "WorkChanged", "work": {"phase": "after"}}:
+                await self.say_outcome()
             case {"event": "AgentNotReady", "agent": {"reason": "missed_call"}} if self.tries_again:
                 await client.request("SetAgentState", state="ready")
 
