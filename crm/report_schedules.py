@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 
 from config.settings import EMAIL
-from crm import audit, exports, outbox, users
+from crm import audit, custom_reports, exports, outbox, users
 from crm.calls import ZONE
 from crm.campaign_reports import REPORTS
 from crm.db import AWAY, Db
@@ -24,6 +24,7 @@ from crm.users import User, can, require
 
 log = logging.getLogger(__name__)
 
+CUSTOM = re.compile("custom:([1-9][0-9]{0,8})")  # a custom report, by its id
 EVERY = ("day", "week", "month")
 RECIPIENTS_MAX = 20
 OF_ONE_OWNER_MAX = 50
@@ -88,10 +89,16 @@ async def by_id(db: Db | asyncpg.Connection, user: User, schedule_id: int) -> Sc
 async def create(
     db: Db, by: User, values: Mapping[str, Any], filter: list[tuple[str, str]], now: datetime.datetime
 ) -> int:
-    """`values`: report, name, recipients (addresses in a text), format, every, at (such as 07:30)."""
+    """`values`: report, name, recipients (addresses in a text), format, every, at (such as 07:30).
+
+    `report` is one of REPORTS, or custom: and the id of a custom report that `by` may see.
+    """
     require(by, "export")
     entry = Entry(values)
-    report = entry.option("report", tuple(REPORTS))
+    if custom := CUSTOM.fullmatch(str(values.get("report"))):
+        report = f"custom:{(await custom_reports.by_id(db, by, int(custom[1]))).id}"
+    else:
+        report = entry.option("report", tuple(REPORTS))
     name = " ".join(entry.text("name").split())
     format = entry.option("format", FORMATS)
     every = entry.option("every", EVERY)
@@ -258,7 +265,8 @@ class Schedules:
             )
             return False
         letter = await self.write(schedule, owner, *period(schedule.every, now.astimezone(ZONE).date()))
-        name = f"outbox/{schedule.report}-{schedule.id}-{secrets.token_hex(6)}.{schedule.format}"
+        report = schedule.report.replace(":", "-")
+        name = f"outbox/{report}-{schedule.id}-{secrets.token_hex(6)}.{schedule.format}"
         path = self.data / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         kept = False

@@ -1072,3 +1072,58 @@ async def test_reports_that_stream_do_not_see_what_is_written_meanwhile(fresh_db
     seen = [await anext(rows)]
     await fresh_db.execute("DELETE FROM tabulation")
     assert len(seen + [row async for row in rows]) == 5
+
+
+class Sent:
+    """A custom report as a file, for a schedule's letter."""
+
+    kind = "custom"
+
+    def __init__(self, by, report, asked):
+        self.by, self.report, self.wanted = by, report, asked
+
+    def asked(self):
+        return {}
+
+    async def count(self, db):
+        return (await custom_reports.run(db, self.by, self.report, self.wanted, limit=0)).count
+
+    async def titles(self, db):
+        return list(await custom_reports.shown_columns(db, self.by, self.report))
+
+    async def rows(self, db):
+        async for row in custom_reports.stream(db, self.by, self.report, self.wanted):
+            yield [row[key] for key in await self.titles(db)]
+
+
+async def test_a_shared_report_goes_out_by_e_mail_until_it_is_shared_no_more(fresh_db, tmp_path):
+    now = datetime.datetime(2026, 11, 23, 12, 0, tzinfo=UTC)  # a Monday, nine o'clock
+    boss, _ = await minimal(fresh_db, now - datetime.timedelta(days=1), now, note="=1+1")
+    other = await users.create(
+        fresh_db, None, login="o", name="O", role=Role.AUDITOR, password=campaigning.PASSWORD
+    )
+    facts = {"name": "Notas", "subject": "tabulations", "columns": ["answer.note", "agent"], "period": "all"}
+    made = await custom_reports.create(fresh_db, boss, shared=True, **facts)
+    values = {
+        "report": f"custom:{made.id}",
+        "name": "Ontem",
+        "recipients": "a@b.example",
+        "format": "csv",
+        "every": "day",
+        "at": "09:30",
+    }
+    await schedules.create(fresh_db, other, values, [], now)
+
+    async def write(schedule, owner, start, end):
+        report = await custom_reports.by_id(fresh_db, owner, int(schedule.report.removeprefix("custom:")))
+        return schedules.Letter(Sent(owner, report, Asked(start, end)), report.name, "", "ontem.csv")
+
+    runner = schedules.Schedules(fresh_db, tmp_path, write)
+    day = datetime.timedelta(days=1)
+    assert await runner.send_due(now + day / 24) == 1
+    (file,) = (tmp_path / "outbox").iterdir()
+    assert file.read_text(encoding="utf-8-sig").splitlines() == ["answer.note;agent", f"'=1+1;{boss.id}"]
+    await custom_reports.update(fresh_db, boss, made.id, shared=False)
+    assert await runner.send_due(now + 2 * day) == 0
+    (schedule,) = await schedules.all(fresh_db, other)
+    assert schedule.last_error == "There is no such {what}." and schedule.active
