@@ -16,7 +16,8 @@ with the macros of "parts.html" and says words with `_("...")`. A form posts to 
 catch `Refused`, render again with `said(request, refused)` and status 422. Python code says a word to the
 reader through `_ = words(request)`. Filters: moment, clock, day, since (times), duration (seconds), phone.
 
-A page that moves by itself: see webui/live.py.
+What administrators keep (a list, a form, a removal) has its routes from webui/kept.py. A page that moves by
+itself: see webui/live.py.
 """
 
 import importlib
