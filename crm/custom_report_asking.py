@@ -3,6 +3,7 @@
 `crm.custom_reports` says what the rows look like, and keeps the reports themselves.
 """
 
+import asyncio
 import datetime
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -47,6 +48,7 @@ RUN_SECONDS = 20.0
 COUNT_SECONDS = 5.0  # of the rows of a list; then the planner's guess has to do
 PREVIEW_SECONDS = 2.0
 FILE_SECONDS = 300.0
+AT_ONCE = 4  # of pages; connections are left for the calls, whatever is asked for
 
 Row = Mapping[str, Any]
 
@@ -272,7 +274,7 @@ async def listed(
     shown = made.read.columns
     order = list_order(about.subject, made.known, made.orders)
     statement = f"{list_sql(about, shown, order, SHOWN_MAX)}\n LIMIT {limit:d} OFFSET {offset:d}"
-    async with one_moment(db, seconds) as connection:
+    async with in_turn(db, seconds), one_moment(db, seconds) as connection:
         rows = await connection.fetch(statement, *about.values) if limit else []
         count, exact = offset + len(rows), True
         if not 0 < len(rows) < limit and not (limit and count == 0):
@@ -305,7 +307,7 @@ async def grouped(
     order = groups_order(groups, measures, made.orders)
     limit, offset = max(0, min(limit, GROUPS_SHOWN - offset)), min(offset, GROUPS_SHOWN)
     statement = page_sql(groups_sql(about, groups, measures), order, limit, offset)
-    async with one_moment(db, seconds) as connection:
+    async with in_turn(db, seconds), one_moment(db, seconds) as connection:
         totals, *rows = await connection.fetch(statement, *about.values)
     everything = {"count": totals["n"]} | group_row(totals, groups, measures, totals["n"])
     return Found(
@@ -349,6 +351,21 @@ async def stream(
 
 
 @asynccontextmanager
+async def in_turn(db: Db, seconds: float) -> AsyncIterator[None]:
+    """One of AT_ONCE; Refused when none of the others is done by then."""
+    turns: asyncio.Semaphore = db.remembered.setdefault("custom reports", asyncio.Semaphore(AT_ONCE))
+    try:
+        async with asyncio.timeout(seconds):
+            await turns.acquire()
+    except TimeoutError as e:
+        raise too_slow(seconds) from e
+    try:
+        yield
+    finally:
+        turns.release()
+
+
+@asynccontextmanager
 async def one_moment(db: Db, seconds: float) -> AsyncIterator[asyncpg.Connection]:
     """A transaction that sees one moment; Refused when a statement in it takes longer than that."""
     async with db.acquire() as connection:
@@ -357,8 +374,12 @@ async def one_moment(db: Db, seconds: float) -> AsyncIterator[asyncpg.Connection
                 await filters.limit_time(connection, seconds)
                 yield connection
         except (asyncpg.QueryCanceledError, TimeoutError) as e:
-            raise Refused(
-                "This takes longer than {seconds} seconds: choose a shorter period, or ask for less.",
-                code="too_slow",
-                seconds=int(seconds),
-            ) from e
+            raise too_slow(seconds) from e
+
+
+def too_slow(seconds: float) -> Refused:
+    return Refused(
+        "This takes longer than {seconds} seconds: choose a shorter period, or ask for less.",
+        code="too_slow",
+        seconds=int(seconds),
+    )

@@ -1,11 +1,13 @@
 """Custom reports: each number equals a recount of the raw rows, and leads to exactly the rows it counts."""
 
+import asyncio
 import base64
 import datetime
 import json
 import random
 import re
 import uuid
+from contextlib import AsyncExitStack
 from decimal import Decimal
 
 import pytest
@@ -591,6 +593,36 @@ async def test_no_value_is_a_row_of_its_own(db):
     assert sum(row["count"] for row in found.rows) == found.totals["count"] == len(raw)
 
 
+async def test_a_customer_shows_the_latest_answer_and_the_first_city(fresh_db):
+    now = datetime.datetime.now(UTC)
+    moments = [now - n * datetime.timedelta(hours=1) for n in range(4)]
+    boss, _ = await minimal(fresh_db, *moments)
+    cities = [{"city": "Recife"}, {"city": "Natal"}]
+    ana = await contacts.create(fresh_db, boss, "Ana", ["+5511987654321"], addresses=cities)
+    await contacts.create(fresh_db, boss, "Bia")
+    answers = [{"note": ""}, {"note": "agora", "valor": "x"}, {"note": "antes", "valor": "2"}, {"valor": "3"}]
+    for moment, answered in zip(moments, answers, strict=True):
+        await fresh_db.execute(
+            "UPDATE tabulation SET contact_id = $1, answers = $3 WHERE saved = $2", ana.id, moment, answered
+        )
+    columns = ("name", "city", "phone", "answer.note", "answer.valor")
+    report = custom_reports.draft("customers", columns=columns)
+    found = await custom_reports.run(fresh_db, boss, report, Asked())
+    assert [tuple(row[key] for key in columns) for row in found.rows] == [
+        ("Ana", "Recife", "+5511987654321", "agora", 2),
+        ("Bia", "", "", "", None),
+    ]
+    by_city = custom_reports.draft("customers", groups=("city",), measures=("count", "sum:answer.valor"))
+    grouped = await custom_reports.run(fresh_db, boss, by_city, Asked())
+    assert [(row["city"], row["count"], row["sum:answer.valor"]) for row in grouped.rows] == [
+        ("Recife", 1, 2),
+        ("", 1, 0),
+    ]
+    tree = {"field": "city", "test": "is", "value": "natal"}  # a condition asks every city
+    asked = custom_reports.draft("customers", columns=("name",), tree=tree)
+    assert [row["name"] for row in (await custom_reports.run(fresh_db, boss, asked, Asked())).rows] == ["Ana"]
+
+
 async def test_days_and_hours_are_those_of_the_centre(fresh_db):
     await minimal(fresh_db, datetime.datetime(2026, 11, 22, 2, 30, tzinfo=UTC))  # 23:30 of the day before
     said = ("saved:day", "saved:hour", "saved:weekday")
@@ -1038,6 +1070,23 @@ async def test_what_takes_too_long_is_refused_and_the_connection_serves_the_next
         await custom_report_asking.grouped(db, made, about, 10, 0, seconds=0.05)
     assert refused.value.code == "too_slow"
     assert (await custom_reports.run(db, boss, report, Asked())).totals["count"] == 160
+
+
+async def test_a_report_waits_for_its_turn_and_not_for_ever(db):
+    _, boss = await history(db)
+    report = custom_reports.draft("tabulations", groups=("agent",))
+    made = await custom_report_asking.ready(db, boss, report)
+    about = custom_report_asking.asking(made, Asked())
+    async with AsyncExitStack() as others:
+        for _ in range(custom_report_asking.AT_ONCE):
+            await others.enter_async_context(custom_report_asking.in_turn(db, 20))
+        with pytest.raises(Refused) as refused:
+            await custom_report_asking.grouped(db, made, about, 10, 0, seconds=0.05)
+        assert refused.value.code == "too_slow"
+        waiting = asyncio.ensure_future(custom_reports.run(db, boss, report, Asked()))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    assert (await waiting).totals["count"] == 160
 
 
 async def test_rows_that_cannot_be_counted_in_time_are_guessed(db):
