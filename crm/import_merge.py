@@ -3,8 +3,9 @@
 Rows arrive in a table of one connection; nothing else sees them until one transaction takes them over.
 """
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +13,10 @@ import asyncpg
 
 from crm import lists
 from crm.campaigns import Campaign
-from crm.lists import Ask, Person
+from crm.lists import ASKED_A_STEP, ASKED_AT_ONCE, REFUSALS_KEPT, Ask, Person, Verdict
 
 SECONDS_MAX = 3600  # of one statement over all rows
 ROWS_A_STEP = 20_000  # between two movements of the progress bar
-ASKED_AT_ONCE = 200
 COLUMNS = (
     "line name named company kind document external_code email notes phones emails custom address"
     " people".split()
@@ -31,6 +31,7 @@ class Judged:
     blocked: int  # rows whose numbers are all blocked
     refused: int  # by the campaign's validation
     failed: int  # of these: the validation gave no answer
+    refusals: Sequence[tuple[int, Verdict]]  # what it said of whom, by the customers' ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,8 @@ async def judge(
             await connection.execute(
                 KNOWN_BY_PHONE if key == "phone" else KNOWN.format(key=key), timeout=SECONDS_MAX
             )
-    refused, failed = await ask_each(connection, campaign, ask) if campaign and ask else (0, 0)
+    refusals: list[tuple[int, Verdict]] = []
+    refused, failed = await ask_each(connection, campaign, ask, refusals) if campaign and ask else (0, 0)
     await connection.execute("ANALYZE known; ANALYZE unlisted", timeout=SECONDS_MAX)
     known = count(
         await connection.execute(
@@ -198,13 +200,24 @@ async def judge(
         )
     )
     fresh = await connection.fetchval("SELECT count(*) FROM stage", timeout=SECONDS_MAX)
-    return Judged(fresh, known, twice, blocked, refused, failed)
+    return Judged(fresh, known, twice, blocked, refused, failed, refusals)
 
 
-async def ask_each(connection: asyncpg.Connection, campaign: Campaign, ask: Ask) -> tuple[int, int]:
-    """The campaign's validation of each person to be listed (UAU-21): how many it refused, and failed at."""
+async def ask_each(
+    connection: asyncpg.Connection, campaign: Campaign, ask: Ask, refusals: list[tuple[int, Verdict]]
+) -> tuple[int, int]:
+    """The campaign's validation of each person to be listed (UAU-21): how many it refused, and failed at.
+
+    Some are asked about at the same time, so that one that hangs holds up the others little.
+    """
     refused = failed = 0
     last = 0
+    places = asyncio.Semaphore(ASKED_AT_ONCE)
+
+    async def answer(row: asyncpg.Record) -> Verdict:
+        async with places:
+            return await ask(campaign, Person(row["external_code"], row["code"], row["document"]))
+
     while rows := await connection.fetch(
         """
         SELECT stage.line, stage.external_code, stage.document,
@@ -214,25 +227,31 @@ async def ask_each(connection: asyncpg.Connection, campaign: Campaign, ask: Ask)
          ORDER BY stage.line LIMIT $2
         """,
         last,
-        ASKED_AT_ONCE,
+        ASKED_A_STEP,
     ):
         last = rows[-1]["line"]
-        said = [
-            await ask(campaign, Person(row["external_code"], row["code"], row["document"])) for row in rows
-        ]
-        failed += sum(each.failed for each in said)
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(answer(row)) for row in rows]
+        said = [(row, task.result()) for row, task in zip(rows, asked, strict=True)]
+        failed += sum(each.failed for _, each in said)
+        no = [(int(row["code"]), each) for row, each in said if each.failed or not each.allowed]
+        refusals += no[: REFUSALS_KEPT - len(refusals)]
         out = [
-            row["line"]
-            for row, each in zip(rows, said, strict=True)
+            (row["line"], each)
+            for row, each in said
             if not (campaign.validation_on_failure == "allow" if each.failed else each.allowed)
         ]
         refused += len(out)
         await connection.execute(
             """
-            WITH out AS (INSERT INTO unlisted (line) SELECT unnest($1::bigint[]) RETURNING line)
-            INSERT INTO verdict (line, reason, value) SELECT line, 'not_valid', '' FROM out
+            WITH out AS (
+                SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[]) AS out (line, reason, value)),
+            unlist AS (INSERT INTO unlisted (line) SELECT line FROM out)
+            INSERT INTO verdict (line, reason, value) SELECT line, reason, value FROM out
             """,
-            out,
+            [line for line, _ in out],
+            ["no_verdict" if each.failed else "not_valid" for _, each in out],
+            ["" if each.fault else each.why.replace("\x00", "") for _, each in out],
         )
     return refused, failed
 

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 import asyncpg
 
 from config.settings import AREA_CODES
-from crm import audit, campaigns, custom_fields, import_layouts, import_merge
+from crm import audit, campaigns, custom_fields, import_layouts, import_merge, lists
 from crm.campaigns import Campaign
 from crm.child import before_exec
 from crm.db import Db
@@ -661,6 +661,7 @@ class Imports:
                     judged.twice + merged.listed_before,
                     merged.unreachable,
                 )
+                await lists.keep_refusals(connection, load_id, judged.refusals)
             result = {
                 "added": merged.added,
                 "updated": merged.updated,

@@ -1,5 +1,6 @@
 """Imports: a file becomes customers and items of a list, all of it or nothing; what is not taken says why."""
 
+import asyncio
 import csv
 import io
 import os
@@ -488,13 +489,17 @@ async def test_a_draft_or_ended_campaign_takes_nobody(jobs, winback):
 
 @pytest.mark.parametrize("on_failure, listed", [("skip", ["Bia"]), ("allow", ["Bia", "Cid"])])
 async def test_the_campaigns_validation_is_asked_about_each_person(jobs, on_failure, listed):
-    asked = []
+    asked, everybody_asked = [], asyncio.Event()
 
     async def ask(campaign, person):
         asked.append(person.external_code)
-        return {"1": Verdict(False), "2": Verdict(True), "3": Verdict(False, failed=True)}[
-            person.external_code
-        ]
+        if person.external_code == "1":
+            await everybody_asked.wait()  # one that is slow holds up no other
+            return Verdict(False, "has paid")
+        if len(asked) == 3:
+            everybody_asked.set()
+        slow = Refused("no answer within {seconds} seconds", seconds="3")
+        return Verdict(True) if person.external_code == "2" else Verdict(False, str(slow), True, slow)
 
     jobs.ask = ask
     checked = await campaign(
@@ -505,7 +510,12 @@ async def test_the_campaigns_validation_is_asked_about_each_person(jobs, on_fail
     one = await jobs.done(text, campaign_id=checked.id)
     assert asked == ["1", "2", "3"] and one.added == 3
     assert await items(jobs.db) == listed
-    assert {row["nome"] for row in jobs.reported(one)} == {"Ana", "Bia", "Cid"} - set(listed)
+    reported = {row["nome"]: row for row in jobs.reported(one)}
+    assert reported.keys() == {"Ana", "Bia", "Cid"} - set(listed)
+    assert "has paid" in reported["Ana"].values()
+    (load,) = await lists.loads(jobs.db, checked.id)
+    kept = [(each.contact, each.failed, str(each.why)) for each in await lists.refusals(jobs.db, load.id)]
+    assert kept == [("Cid", True, "no answer within 3 seconds"), ("Ana", False, "has paid")]
 
 
 # -- layouts -------------------------------------------------------------------------------------------------

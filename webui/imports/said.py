@@ -28,6 +28,7 @@ REASONS = {
     "contact_added": N_("the same as an earlier line; its contact person was added there"),
     "not_a_company": N_("a contact person of somebody who is no company"),
     "not_valid": N_("the campaign's validation refused: not on the list"),
+    "no_verdict": N_("the campaign's validation gave no answer: not on the list"),
 }
 PROBLEMS = {
     "unknown_target": N_("One of the columns is given to a field that no longer exists."),
