@@ -21,7 +21,7 @@ from dialer import windows
 from dialer.drive import FULL, SLOW, Drive, Joined
 from dialer.gate import Gate
 from dialer.one_to_one import OneToOne
-from dialer.work import Phase
+from dialer.work import Phase, Work
 
 log = logging.getLogger("ramal.dialer")
 
@@ -247,19 +247,18 @@ class Drives:
                     drive.held_up = str(refused)
 
     def _count_down(self, desk: Desk, seconds: float) -> None:
-        """Preview: dialed by itself unless the agent dials, or leaves the person, before."""
+        """Preview: dialed by itself unless the agent dials, writes, or leaves the person, before."""
         work = self.one.works.get(desk.user.id)
         if work is None:
             return
         self.one.count_down(desk, work, seconds)
-
-        async def dial() -> None:
-            if self.one.works.get(desk.user.id) is work and work.phase is Phase.CONTACT and not work.attempt:
-                with contextlib.suppress(Refused):  # shown in the agent's window
-                    await self._dial(desk)
-
         loop = asyncio.get_running_loop()
-        loop.call_later(seconds, lambda: self.floor.spawn(dial()))
+        loop.call_later(seconds, lambda: self.floor.spawn(self.counted_down(desk, work)))
+
+    async def counted_down(self, desk: Desk, work: Work) -> None:
+        if self.one.works.get(desk.user.id) is work and work.phase is Phase.CONTACT and work.dial_at:
+            with contextlib.suppress(Refused):  # shown in the agent's window
+                await self._dial(desk)
 
     async def _dial(self, desk: Desk) -> None:
         work = self.one.works[desk.user.id]

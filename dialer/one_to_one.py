@@ -396,6 +396,9 @@ class OneToOne:
         ):
             raise Refused("values must be a map of texts.", code="bad_argument")
         work.draft |= {str(key): str(value) for key, value in typed.items() if value is not None}
+        if work.dial_at and any(typed.values()):
+            work.dial_at = None  # preview: nobody is dialed over what the agent is writing
+            self._show(desk)
         return {}
 
     async def exit_item(self, floor: Floor, desk: Desk, arguments: Arguments) -> dict[str, Any]:
@@ -521,6 +524,7 @@ class OneToOne:
         self._put_form_away(desk, work)
         outbound.station_to_dial(floor, desk)
         before, work.phase, work.refused, work.warning = work.phase, Phase.CHECKING, None, ""
+        work.dial_at = None
         self._show(desk)
         try:
             passed = await self.gate.check(desk.user, work.item.id, number)

@@ -792,6 +792,22 @@ async def test_preview_shows_the_person_and_dials_by_itself_after_a_while(fresh_
         assert dialed.here.work()["phase"] == "dialing"
 
 
+async def test_in_preview_nobody_is_dialed_over_what_the_agent_writes(fresh_db):
+    async with dialing(fresh_db, "preview", preview_seconds=60) as dialed:
+        await dialed.join(0)
+        await until(lambda: dialed.floor.agent(dialed.here.team[0].id).state == READY)
+        await dialed.turn()
+        view, desk = dialed.here.work(), dialed.here.desk()
+        work = dialed.here.one.works[desk.user.id]
+        await dialed.here.ask("DraftItem", item=view["item"], values={"conversation": "Veio à loja"})
+        assert view["dial_at"] and dialed.here.work()["dial_at"] is None
+        await dialed.drives.counted_down(desk, work)
+        assert dialed.here.work()["phase"] == "contact" and dialed.here.rung == []
+        work.dial_at = NOON
+        await dialed.drives.counted_down(desk, work)
+        await until(lambda: dialed.here.rung)
+
+
 # -- The supervisor --------------------------------------------------------------------------------------
 
 
