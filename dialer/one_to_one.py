@@ -445,7 +445,7 @@ class OneToOne:
                 await self._carry_out(desk, work, outcome)
             else:
                 await self._conclude(desk, work, outcome)
-        return {}
+        return {"waits_until": await self._waits_until(work, outcome)}
 
     async def _conclude(self, desk: Desk, work: Work, outcome: Outcome) -> None:
         """As `_finish`, where there is no attempt."""
@@ -742,7 +742,20 @@ class OneToOne:
             if form and form.status == "saved" and form.answers.get("category", "").isdigit():
                 outcome = replace(outcome, category_id=int(form.answers["category"]))
             await self._settle(desk, work, outcome)
-        return {"work": self.view(desk)}
+        return {"work": self.view(desk), "waits_until": await self._waits_until(work, outcome)}
+
+    async def _waits_until(self, work: Work, outcome: Outcome) -> str | None:
+        """Of a callback agreed for a time at which the rules let nobody call: when it can be made."""
+        at = outcome.callback_at
+        if outcome.result is not Result.CALLBACK or at is None:
+            return None
+        waits = None if campaigns.is_open(work.campaign, at) else campaigns.opens_at(work.campaign, at)
+        number = outcome.callback_phone or next(iter(work.open_numbers), "")
+        if number and work.campaign.respect_destination_window:
+            said = windows.may_call(number, waits or at, await self.gate.holidays(self.gate.now()))
+            if isinstance(said, windows.Closed):
+                waits = said.opens_at
+        return iso(waits) if waits else None
 
     async def _settle(self, desk: Desk, work: Work, outcome: Outcome) -> None:
         """Now when the call is over and written, else as soon as it is."""

@@ -387,6 +387,23 @@ async def test_a_customer_who_wrote_is_promised_a_call_and_gets_a_protocol(fresh
         assert item["ticket_id"] == ticket["id"] and ticket["contact_id"] == work["contact"]["id"]
 
 
+@pytest.mark.parametrize(
+    ("days", "hours", "waits"),
+    [
+        (1, 0, None),  # noon of Thursday
+        (1, 10, "2026-11-21T13:00:00.000Z"),  # 22:00; Friday is a holiday: until Saturday, 10:00
+        (4, 0, "2026-11-23T12:00:00.000Z"),  # Sunday: until Monday
+    ],
+)
+async def test_a_callback_agreed_for_a_closed_hour_says_when_it_can_be_made(here, days, hours, waits):
+    work = await here.next()
+    at = (NOON + DAY * days + MINUTE * 60 * hours).isoformat()
+    said = await here.ask(
+        "RecordContact", item=work["item"], result="callback", conversation="Escreveu", callback_at=at
+    )
+    assert said["waits_until"] == waits
+
+
 async def test_a_contact_is_recorded_only_of_a_person_in_hand_and_not_while_calling(here):
     work = await here.next()
     refusal = await refused(

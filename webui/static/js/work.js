@@ -57,6 +57,7 @@ document.addEventListener("submit", async (event) => {
       kept = null;
       toast(frame.dataset.saved.replace("{contact}", contact), "ok");
     }
+    if (answer.waits_until) toast(frame.dataset.waits.replace("{time}", day(answer.waits_until)), "bad");
     if (button === "NextItem") await live.request("NextItem", { campaign });
   } catch (refused) {
     const { callback_at, ...others } = refused.details?.errors ?? {};
@@ -66,6 +67,8 @@ document.addEventListener("submit", async (event) => {
     delete form.dataset.sending;
   }
 });
+
+const day = (at) => new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "short", timeStyle: "short" }).format(new Date(at));
 
 // A refusal stands beside the fields it concerns, those of the tabulation too; else in the window itself.
 function refusedWith(form, refused) {
