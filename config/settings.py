@@ -58,7 +58,7 @@ class Settings:
     """Built by `config.load`, which checks every value; tests may build it directly."""
 
     # Addresses and ports
-    bind: str = setting("127.0.0.1", "an IP address of this machine, or 0.0.0.0 for all", is_ip)
+    bind: str = setting("127.0.0.1", "an IP address of this machine, 0.0.0.0 or :: for all", is_ip)
     public_address: str = setting(
         "",
         "an IP address or host name, or empty to announce the bind address",

@@ -203,7 +203,13 @@ def is_hold(sdp: str) -> bool:
     """A browser's c=0.0.0.0 only says that it knows no address of its own yet."""
     if re.search(r"^a=(sendonly|inactive)\s*$", sdp, re.MULTILINE):
         return True
-    return bool(re.search(r"^c=IN IP4 0\.0\.0\.0\s*$", sdp, re.MULTILINE)) and not sdp_webrtc.is_web(sdp)
+    nowhere = re.search(r"^c=IN (IP4 0\.0\.0\.0|IP6 ::)\s*$", sdp, re.MULTILINE)
+    return nowhere is not None and not sdp_webrtc.is_web(sdp)
+
+
+def in_uri(host: str) -> str:
+    """A host as URIs write it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +240,7 @@ class Phones:
         self.stack = stack
         self.registrar = registrar
         self.access = access
-        self.host = settings.public_address or settings.bind
+        self.host = in_uri(settings.public_address or settings.bind)
         self.transport = transport
         self.on_call: Callable[[SipLeg, Trunk | Extension, str], None] = _nobody
         self.legs: dict[str, SipLeg] = {}
@@ -299,7 +305,7 @@ class Phones:
         try:
             host = await self._address(trunk.host)
             flow = Flow(trunk.transport.upper(), host, trunk.port)
-            uri = f"sip:{number}@{trunk.host}:{trunk.port}"
+            uri = f"sip:{number}@{in_uri(trunk.host)}:{trunk.port}"
             if flow.transport != "UDP":
                 uri += f";transport={flow.transport.lower()}"
             credentials = (trunk.username, trunk.password) if trunk.username and trunk.password else None
@@ -371,7 +377,7 @@ class Phones:
             return str(ipaddress.ip_address(host))
         except ValueError:
             loop = asyncio.get_running_loop()
-            found = await loop.getaddrinfo(host, None, family=2)
+            found = await loop.getaddrinfo(host, None, family=self.transport.family)
             return str(found[0][4][0])
 
     # -- media helpers: what is gone is gone --

@@ -28,7 +28,7 @@ from cti import inbound, mirror
 from cti.customers import Customers
 from cti.floor import Floor
 from cti.media.engine import EmbeddedEngine
-from cti.phone import Access, Phones
+from cti.phone import Access, Phones, in_uri
 from cti.sip.digest import Account, Challenger, Throttle
 from cti.sip.patience import Patience
 from cti.sip.registrar import Registrar
@@ -242,7 +242,7 @@ async def serve(settings: Settings) -> None:
 
 def welcome(settings: Settings) -> str:
     """What a person reads when the product serves: where, as whom, and what to try."""
-    host = settings.public_address or settings.bind
+    host = in_uri(settings.public_address or settings.bind)
     scheme = "https" if settings.tls_certificate else "http"
     lines = [f"Ramal is serving at {scheme}://{host}:{settings.http_port}/"]
     if settings.demo:

@@ -209,7 +209,7 @@ class EmbeddedEngine:
     ) -> None:
         self.on_event: Callable[[MediaEvent], None] = lambda event: None
         self._announce = announce
-        self._inside = "127.0.0.1" if address == "0.0.0.0" else address
+        self._inside = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
         self._recordings_folder = recordings
         share = (port_high + 1 - port_low) // workers // 2 * 2
         self._workers = [

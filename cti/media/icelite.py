@@ -12,13 +12,11 @@ from aioice import stun
 
 from cti.media.loop import Loop
 from cti.media.packet import HEADER, PACKET, PREFIX
-from cti.media.pairs import bound
+from cti.media.pairs import Address, bound
 
 DRAINED_AT_ONCE = 64  # datagrams for one wake-up
 BUFFER_BYTES = 4 << 20
 ADDRESSES_MAX = 16  # from which one leg may be reached
-
-Address = tuple[str, int]
 
 log = logging.getLogger(__name__)
 

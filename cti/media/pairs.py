@@ -9,6 +9,8 @@ import os
 import socket
 from collections.abc import Iterator
 
+Address = tuple[str, int] | tuple[str, int, int, int]  # of IPv4, of IPv6: as sockets tell them
+
 EXPEDITED = 46 << 2  # DSCP EF, RFC 3246
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -55,14 +57,21 @@ class Pairs:
 
 
 def bound(address: str, port: int) -> socket.socket:
-    """A UDP socket at this address. Raises OSError when the port is taken."""
-    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    """A UDP socket at this address, IPv4 or IPv6 as it is. Raises OSError when the port is taken."""
+    is_six = ":" in address
+    family = socket.AF_INET6 if is_six else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
+        if is_six:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind((address, port))
     except OSError:
         made.close()
         raise
-    made.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, EXPEDITED)
+    if is_six:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, EXPEDITED)
+    else:
+        made.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, EXPEDITED)
     return made
 
 

@@ -7,16 +7,14 @@ packets show where the party is, then connects its socket there, and the kernel 
 * from elsewhere, three packets of one source in order decide, so that a stray packet cannot take a call.
 """
 
-import socket
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from cti.media import rtcp
 from cti.media.loop import Loop
 from cti.media.packet import HEADER, PACKET, PREFIX, unpack_header
-from cti.media.pairs import Pair, disconnect, drain
+from cti.media.pairs import Address, Pair, disconnect, drain
 from cti.media.rtp import Format, Leg
-
-Address = tuple[str, int]
 
 STRAY_PACKETS_MAX = 3
 
@@ -79,7 +77,7 @@ class RtpLeg(Leg):
         """Send a report to the port next to the party's, and forget what came: packets are counted here."""
         report = rtcp.report(self, now)
         if self._announced is not None:
-            host, port = self._pair.rtp.getpeername() if self.connected else self._announced
+            host, port, *_ = self._pair.rtp.getpeername() if self.connected else self._announced
             try:
                 self._pair.rtcp.sendto(report, (host, port + 1))
             except (OSError, OverflowError):
@@ -133,7 +131,9 @@ class RtpLeg(Leg):
 def address_of(host: str, port: int) -> Address | None:
     """Where to send: None for hold in the old style (0.0.0.0), a refused port, or a name."""
     try:
-        socket.inet_aton(host)
-    except OSError:
+        address = ip_address(host)
+    except ValueError:
         return None
-    return (host, port) if port and host != "0.0.0.0" else None
+    if not port or address.is_unspecified:
+        return None
+    return (str(address), port) if address.version == 4 else (str(address), port, 0, 0)

@@ -67,7 +67,7 @@ class Core:
         self, host: str, port: int, tls_port: int, token: Callable[[], str], user_agent: str
     ) -> None:
         bracketed = f"[{host}]" if ":" in host else host
-        self.host = host
+        self.host = bracketed
         self.token = token
         self.wire = Wire()
         self.agent_line = f"User-Agent: {clean(user_agent)}\r\n"

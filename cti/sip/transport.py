@@ -60,6 +60,7 @@ class SipTransport:
         self.on_event = on_event
         self.undelivered = 0  # packets that could not be sent: the peer's retransmissions must mend it
         self._bind = bind
+        self.family = socket.AF_INET6 if ":" in bind else socket.AF_INET
         self._port = port
         self._tls = tls
         self._tls_port = tls_port
@@ -87,10 +88,11 @@ class SipTransport:
 
     async def start(self) -> None:
         """Listen. Raises OSError when a port is taken."""
-        family = socket.AF_INET6 if ":" in self._bind else socket.AF_INET
-        self._udp = udp = socket.socket(family, socket.SOCK_DGRAM)
+        self._udp = udp = socket.socket(self.family, socket.SOCK_DGRAM)
         try:
             udp.setblocking(False)
+            if self.family is socket.AF_INET6:  # as asyncio does with the listening sockets
+                udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
             udp.bind((self._bind, self._port))
             await self._listen(self._port, None)

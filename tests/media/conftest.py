@@ -37,9 +37,9 @@ def free_ports(count):
 class Watched(EmbeddedEngine):
     """An engine whose events can be waited for."""
 
-    def __init__(self, tmp_path, workers=1, ports=200, silence_ms=300):
+    def __init__(self, tmp_path, workers=1, ports=200, silence_ms=300, address="127.0.0.1"):
         low = free_ports(ports)
-        super().__init__("127.0.0.1", "127.0.0.1", low, low + ports - 1, workers, silence_ms, tmp_path)
+        super().__init__(address, address, low, low + ports - 1, workers, silence_ms, tmp_path)
         self.events = []
         self.on_event = self.events.append
 

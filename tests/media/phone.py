@@ -37,7 +37,10 @@ class Phone:
         self.law = law
         self.payload_type = 0 if law == "PCMU" else 8
         self.digits = digits
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.address = address
+        self.version = "IP6" if ":" in address else "IP4"
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.setblocking(False)
         self.socket.bind((address, 0))
         self.port = self.socket.getsockname()[1]
@@ -53,7 +56,8 @@ class Phone:
     def sdp(self, direction="sendrecv", port=None):
         digits = f" {self.digits}" if self.digits else ""
         text = (
-            f"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+            f"v=0\r\no=- 1 1 IN {self.version} {self.address}\r\ns=-\r\n"
+            f"c=IN {self.version} {self.address}\r\nt=0 0\r\n"
             f"m=audio {port or self.port} RTP/AVP {self.payload_type}{digits}\r\n"
         )
         if self.digits:
@@ -63,7 +67,7 @@ class Phone:
     def learn(self, sdp):
         """Take the engine's SDP: where to send."""
         self.peer = (
-            re.search(r"c=IN IP4 (\S+)", sdp)[1],
+            re.search(rf"c=IN {self.version} (\S+)", sdp)[1],
             int(re.search(r"m=audio (\d+)", sdp)[1]),
         )
 

@@ -28,6 +28,21 @@ async def test_two_callers_hear_each_other(engine, pair):
     await engine.told(Connected("bruno"))
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_callers_over_ipv6_hear_each_other_and_are_held(make_engine, caller, workers):
+    engine = await make_engine(address="::1", workers=workers)
+    one = await caller(engine, "one", hertz=440, address="::1")
+    other = await caller(engine, "other", hertz=700, address="::1", law="PCMU")
+    await engine.bridge("one", "other")
+    await one.hears(700)
+    await other.hears(440)
+    await engine.told(Connected("one"))
+    held = one.sdp().replace("c=IN IP6 ::1", "c=IN IP6 ::")
+    assert "a=recvonly" in await engine.rtp_answer("one", held)
+    one.learn(await engine.rtp_answer("one", one.sdp()))
+    await one.hears(700)
+
+
 async def test_one_offer_one_answer_and_two_laws(engine, caller, phone):
     ana = await caller(engine, "ana", hertz=440, law="PCMU")
     bruno = phone(hertz=620, law="PCMA")

@@ -41,12 +41,13 @@ def free_port():
 class Phone:
     """A whole user agent that notes its events; `answers` makes it take every call."""
 
-    def __init__(self, answers=False, **options):
+    def __init__(self, answers=False, host="127.0.0.1", **options):
         self.port = free_port()
+        self.host = host
         self.told = []
         self.answers = answers
-        self.stack = Stack("127.0.0.1", self.port, tokens(f"t{next(names)}-"))
-        self.transport = SipTransport(self.stack, "127.0.0.1", self.port, on_event=self.note, **options)
+        self.stack = Stack(host, self.port, tokens(f"t{next(names)}-"))
+        self.transport = SipTransport(self.stack, host, self.port, on_event=self.note, **options)
 
     def note(self, event):
         self.told.append(event)
@@ -58,10 +59,11 @@ class Phone:
         return [event for event in self.told if isinstance(event, kind)]
 
     def call(self, port, kind="UDP"):
+        host = f"[{self.host}]" if ":" in self.host else self.host
         return self.stack.invite(
-            f"sip:bob@127.0.0.1:{port}",
-            flow=Flow(kind, "127.0.0.1", port),
-            from_="<sip:ana@127.0.0.1>",
+            f"sip:bob@{host}:{port}",
+            flow=Flow(kind, self.host, port),
+            from_=f"<sip:ana@{host}>",
             sdp=SDP,
             now=self.transport.now(),
         )
@@ -91,10 +93,15 @@ def request(method, kind, *headers, branch="1", tag="", cseq=1, body=""):
 
 
 @pytest.mark.parametrize("kind", ["UDP", "TCP"])
-async def test_two_user_agents_call_each_other(kind):
-    async with Phone() as ana, Phone(answers=True) as bob:
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_two_user_agents_call_each_other(kind, host):
+    async with Phone(host=host) as ana, Phone(answers=True, host=host) as bob:
         session = ana.call(bob.port, kind)
         await until(lambda: ana.of(Answered))
+        if host == "::1":
+            invite = bob.of(IncomingCall)[0].session.request
+            assert invite.via.host == "[::1]" and invite.via.params["received"] == "::1"
+            assert invite.contact.uri.host == "[::1]"
         assert ana.of(Ringing) and session.remote_sdp == ANSWER
         assert session.flow.transport == kind
         theirs = bob.of(IncomingCall)[0].session
