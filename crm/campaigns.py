@@ -547,9 +547,9 @@ async def check_dialing_refers(connection: asyncpg.Connection, campaign_id: int,
             except Refused:
                 errors["quotas"] = "not_a_field"
                 continue
-            for name, value in quota.conditions.items():
+            for name in quota.conditions:
                 offered = [option for option, _ in fields[name].options]
-                if offered and value not in offered:
+                if offered and not set(quota.values_of(name)) <= set(offered):
                     errors["quotas"] = "not_an_option"
     refuse(errors)
 

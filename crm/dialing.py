@@ -13,7 +13,7 @@ import asyncpg
 from crm.db import Db
 from crm.e164 import normalise
 from crm.entry import Entry, refuse
-from crm.filters import Field, Sort, Tree
+from crm.filters import SEVERAL, TWO, WITHOUT_VALUE, Field, Sort, Tree
 from crm.item_states import Situation
 from crm.said import Said
 from crm.trunks import Trunk
@@ -44,10 +44,23 @@ FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,99}", re.ASCII)  # a recording
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """So many successes among the customers who meet every condition, and no more."""
+    """So many successes among the customers who meet every condition, and no more.
+
+    `tests` are of crm.filters, for the fields that are not simply asked to be the value; values of one that
+    takes several have commas between them, from and to a semicolon.
+    """
 
     conditions: Mapping[str, str]  # {field of crm.filters: value}
     max: int
+    tests: Mapping[str, str] = field(default_factory=dict)  # {field: test}
+
+    def values_of(self, name: str) -> list[str]:
+        """What this field is compared with."""
+        test, written = self.tests.get(name, ""), self.conditions[name]
+        if test in WITHOUT_VALUE:
+            return []
+        between = ";" if test in TWO else ","
+        return [each.strip() for each in written.split(between)] if test in SEVERAL | TWO else [written]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +228,8 @@ def whole(text: str, entry: Entry, name: str) -> int:
 
 
 def quotas(entry: Entry) -> tuple[Quota, ...]:
-    """Each {"conditions": {field: value}, "max": n}, or {"field": …, "value": …, "max": n}."""
+    """Each {"conditions": {field: value}, "max": n}, perhaps with "tests": {field: test}, or {"field": …,
+    "value": …, "max": n}."""
     given = entry.values["quotas"] or ()
     if not isinstance(given, Sequence) or isinstance(given, str) or len(given) > QUOTAS_MAX:
         entry.errors["quotas"] = "not_an_option"
@@ -229,8 +243,10 @@ def quotas(entry: Entry) -> tuple[Quota, ...]:
                 conditions = {name: value}
             case _:
                 conditions, most = {"": ""}, 0
+        tests = tests_of(asdict(each) if isinstance(each, Quota) else each, conditions)
         if not all(
-            str(name or "").strip() and str(value or "").strip() for name, value in conditions.items()
+            str(name or "").strip() and (str(value or "").strip() or tests.get(name) in WITHOUT_VALUE)
+            for name, value in conditions.items()
         ):
             entry.errors["quotas"] = "required"
             continue
@@ -239,10 +255,17 @@ def quotas(entry: Entry) -> tuple[Quota, ...]:
             Quota(
                 {str(name): str(value).strip() for name, value in conditions.items()},
                 inner.whole("quotas", 0, 100_000_000),
+                tests,
             )
         )
         entry.errors.update(inner.errors)
     return tuple(answer)
+
+
+def tests_of(given: Any, conditions: Mapping[str, Any]) -> dict[str, str]:
+    tests = given.get("tests") if isinstance(given, Mapping) else None
+    known = tests.items() if isinstance(tests, Mapping) else ()
+    return {str(name): str(test) for name, test in known if test and name in conditions}
 
 
 def tree_of(quota: Quota, fields: Mapping[str, Field]) -> Tree:
@@ -252,6 +275,13 @@ def tree_of(quota: Quota, fields: Mapping[str, Field]) -> Tree:
         if name not in fields:
             refuse({"quotas": "not_a_field"})
         leaf: dict[str, Any] = {"field": name}
+        if test := quota.tests.get(name, ""):
+            leaf |= {
+                "test": test,
+                "value": quota.values_of(name),
+            }  # of which filters.checked takes what it needs
+            leaves.append(leaf)
+            continue
         match fields[name].sort:
             case Sort.TEXT:
                 leaf |= {"test": "is", "value": value}

@@ -17,7 +17,7 @@ async def full(db: Db | asyncpg.Connection, campaign: Campaign, dialing: Dialing
     fields = await filters.fields(db)
     trees, counts, arguments = [], [], [campaign.id]
     for quota in dialing.quotas:
-        tree = tree_of(quota, fields)
+        tree = filters.checked(tree_of(quota, fields), fields)
         condition, values = filters.sql(tree, fields, len(arguments) + 1)
         trees.append(tree)
         counts.append(f"count(*) FILTER (WHERE {condition})")

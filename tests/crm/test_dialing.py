@@ -95,6 +95,8 @@ def test_what_was_typed_is_understood_and_stored_as_it_is_read():
             "quotas": [
                 {"conditions": {"custom.gender": "F", "state": "RJ"}, "max": 200},
                 {"field": "city", "value": " Niterói ", "max": "5"},
+                {"conditions": {"city": "Rio, Niterói", "email": ""}, "max": 7,
+                 "tests": {"city": "one_of", "email": "filled", "state": "is"}},
             ],
             "thresholds": {"silence_ms": "900", "beep_ms": ""}, "on_stop": "cancel",
         },
@@ -106,6 +108,7 @@ def test_what_was_typed_is_understood_and_stored_as_it_is_read():
     assert new.quotas == (
         Quota({"custom.gender": "F", "state": "RJ"}, 200),
         Quota({"city": "Niterói"}, 5),
+        Quota({"city": "Rio, Niterói", "email": ""}, 7, {"city": "one_of", "email": "filled"}),
     )
     assert Dialing.read(new.stored(), "predictive") == new
     assert "ring_seconds" not in new.stored(), "a default may become another"

@@ -327,7 +327,9 @@ async def test_whom_there_are_enough_of_is_given_no_more_until_the_quota_is_rais
         of[await put(fresh_db, winback, made.id)] = facts["custom"]["gender"]
     raised = []
     for most in (4, 6):
-        quota = {"conditions": {"custom.gender": "F", "state": "RJ", "city": "niteroi"}, "max": most}
+        asked = {"custom.gender": "M", "state": "RJ", "city": "niteroi, Rio", "email": ""}
+        tests = {"custom.gender": "is_not", "city": "one_of", "email": "empty"}
+        quota = {"conditions": asked, "tests": tests, "max": most}
         winback = await campaigns.set_dialing(fresh_db, None, winback.id, {"quotas": [quota]})
         now, got = NOON, Counter()
         while batch := await fill(fresh_db, winback, 3, winback.dialing, now):

@@ -108,7 +108,7 @@ class World:
         self.wrong = []  # what happened and should not have
         self.blocked = {}  # number → calls that were on their way when it was blocked
         self.excused = {}  # campaign → calls that were on their way when it was paused or its limits changed
-        self.left_alone = set()  # agents whose browser died
+        self.may_lose = set()  # agents whose browser died, or who asked for another person while they had one
         self.released = set()  # items taken out of somebody's hands
         self.left_until = NOON  # what nobody gives back waits for the end of its lease, as it had to
         self.counted = []  # drives that it will tell of
@@ -472,7 +472,7 @@ class World:
                 lost = [each for each in screen.events if each.get("event") == "ItemLost"]
                 screen.events.clear()
                 for each in lost:
-                    if each["item"] not in self.released and desk.user.id not in self.left_alone:
+                    if each["item"] not in self.released and desk.user.id not in self.may_lose:
                         self.say(f"agent {desk.user.id} was there and lost item {each['item']}: {each}")
         hands = Counter(ahead + in_air + there)
         for item, n in hands.items():
@@ -564,7 +564,7 @@ class World:
     def browser_dies(self):
         if desk := self.pick(self.desks()):
             desk.screens.clear()
-            self.left_alone.add(desk.user.id)
+            self.may_lose.add(desk.user.id)
             if desk.station:
                 desk.station.state = "no_media_path"
             call = desk.call
@@ -619,6 +619,8 @@ class World:
 
     def agent_takes_by_hand(self):
         if desk := self.pick(self.desks(READY, NOT_READY, RESERVED, BUSY)):
+            if desk.user.id in self.one.works:
+                self.may_lose.add(desk.user.id)  # whom nobody may call any more
             self.ask(desk, "NextItem", campaign=self.pick(self.campaigns))
 
     async def agent_calls_whom_nobody_met(self):

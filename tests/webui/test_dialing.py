@@ -14,7 +14,7 @@ from crm import audit, campaigns, centre
 from crm.attempts import ensure_month
 from crm.calls import ZONE
 from crm.dialing import ADVANCED as ADVANCED_OF
-from crm.dialing import VISIBLE, Dialing, check
+from crm.dialing import VISIBLE, Dialing, Quota, check
 from crm.dialing_day import Quarter
 from crm.hours import PRESETS
 from crm.refused import Refused
@@ -120,6 +120,9 @@ async def test_what_stands_under_advanced_is_kept_too(site):
         "quota.0.value0": "RJ",
         "quota.0.field1": "",
         "quota.0.value1": "",
+        "quota.0.field2": "city",
+        "quota.0.test2": "not_contains",
+        "quota.0.value2": "São",
         "quota.0.max": "200",
         "quota.1.field0": "",
         "quota.1.max": "",
@@ -133,9 +136,11 @@ async def test_what_stands_under_advanced_is_kept_too(site):
         {"480": "busy"},
         {load: 2.5},
     )
-    assert [(quota.conditions, quota.max) for quota in dialed.quotas] == [({"state": "RJ"}, 200)]
+    assert dialed.quotas == (Quota({"state": "RJ", "city": "São"}, 200, {"city": "not_contains"}),)
     page = (await site.boss.get(where))[1]
     assert 'value="RJ"' in page and 'value="700"' in page and 'value="2.5"' in page
+    assert '<option value="not_contains" selected>' in page
+    assert 'name="quota.0.field2"' in page and 'name="quota.0.field3"' not in page, "room for one more"
 
 
 @pytest.mark.parametrize(
@@ -152,6 +157,16 @@ async def test_what_stands_under_advanced_is_kept_too(site):
         ({"threshold.pause_ms": "1"}, "thresholds", "outside"),
         ({"outcome.480": "abandoned"}, "outcomes", "Choose one"),
         ({"quota.0.field0": "state", "quota.0.value0": "", "quota.0.max": "9"}, "quotas", "filled in"),
+        (
+            {
+                "quota.0.field0": "state",
+                "quota.0.test0": "between",
+                "quota.0.value0": "1;2",
+                "quota.0.max": "9",
+            },
+            "quotas",
+            "",
+        ),
         ({"window": "1"}, "window", "outside"),
     ],
 )

@@ -12,7 +12,7 @@ from multidict import MultiMapping
 from crm import campaign_counts, campaigns, filters, lists, progress
 from crm.campaigns import Campaign
 from crm.dialing import OUTCOMES, Dialing, Quota, check, using, warnings
-from crm.filters import Field, Sort
+from crm.filters import TESTS, Field, Sort
 from crm.refused import Refused
 from crm.users import can
 from cti.media.detection import LIMITS, Thresholds
@@ -21,7 +21,7 @@ from webui.auth import reads_itself, require, same_secret
 from webui.campaigns import said as campaign_words
 from webui.campaigns.find import find
 from webui.dialing import detected, messages, said, simulation
-from webui.filters.words import field_word
+from webui.filters.words import TEST_WORDS, field_word
 from webui.i18n import N_
 from webui.imports.pages import rest, short
 from webui.page import DB, FLOOR, SETTINGS, render, words
@@ -58,7 +58,8 @@ THRESHOLDS = {
     "message_wait_ms": N_("the message is left at the latest"),
 }
 QUOTAS_BLANK = 2  # rows offered for new ones
-CONDITIONS = 2  # of one quota: women, and from RJ
+CONDITIONS_BLANK = 1  # of one quota, offered beside those it has; a new one has two: women, and from RJ
+CONDITIONS_MAX = 50
 HERE = "/campaigns/{id:[0-9]{1,9}}/dialing"
 
 routes = web.RouteTableDef()
@@ -183,7 +184,10 @@ async def draw(
         situations=[(str(each), _(campaign_words.SITUATIONS[str(each)])) for each in OUTCOMES],
         loads=await lists.loads(db, campaign.id),
         kinds=dict(campaign_words.choices(request, campaign_words.KINDS)),
-        quota_rows=range(quotas_in(values) + QUOTAS_BLANK),
+        quota_rows=[
+            (n, range(conditions_offered(values, n))) for n in range(quotas_in(values) + QUOTAS_BLANK)
+        ],
+        tests=quota_tests(request),
         fields=sorted(
             ((key, field_word(field, _)) for key, field in known.items() if countable(field)),
             key=lambda pair: pair[1].casefold(),
@@ -233,8 +237,15 @@ def detects(request: web.Request) -> bool:
 def countable(field: Field) -> bool:
     """What a quota can be of: facts of a customer with one value to write."""
     return field.group != "work" and field.sort in (
-        Sort.TEXT, Sort.CHOICE, Sort.NUMBER, Sort.PHONE, Sort.YES_NO,
+        Sort.TEXT, Sort.CHOICE, Sort.NUMBER, Sort.PHONE, Sort.YES_NO, Sort.DATE,
     )  # fmt: skip
+
+
+def quota_tests(request: web.Request) -> list[tuple[str, str]]:
+    """All that can be asked; a field that cannot be asked so is refused."""
+    _ = words(request)
+    every = dict.fromkeys(test for tests in TESTS.values() for test in tests)
+    return [(test, _(TEST_WORDS[test])) for test in every]
 
 
 def windows(request: web.Request, chosen: str) -> list[tuple[str, str]]:
@@ -288,15 +299,28 @@ def quotas(sent: MultiMapping[Any]) -> list[dict[str, Any]]:
     """Rows of conditions and a number; a row with nothing in it is none."""
     rows = []
     for n in range(quotas_in(sent)):
-        pairs = [
-            (str(sent.get(f"quota.{n}.field{k}", "")), str(sent.get(f"quota.{n}.value{k}", "")))
-            for k in range(CONDITIONS)
+        asked = [
+            tuple(str(sent.get(f"quota.{n}.{part}{k}", "")) for part in ("field", "test", "value"))
+            for k in range(conditions_in(sent, n))
         ]
-        conditions = {field: value for field, value in pairs if field}
+        conditions = {field: value for field, _, value in asked if field}
+        tests = {field: test for field, test, _ in asked if field and test}
         most = str(sent.get(f"quota.{n}.max", ""))
         if conditions or most:
-            rows.append({"conditions": conditions or {"": ""}, "max": most})
+            rows.append({"conditions": conditions or {"": ""}, "max": most, "tests": tests})
     return rows
+
+
+def conditions_in(values: Mapping[str, Any], n: int) -> int:
+    start = f"quota.{n}.field"
+    places = [name.removeprefix(start) for name in values if name.startswith(start)]
+    return min(max((int(place) for place in places if place.isdigit()), default=-1) + 1, CONDITIONS_MAX)
+
+
+def conditions_offered(values: Mapping[str, str], n: int) -> int:
+    """Those that are filled in, and room for one more."""
+    used = [k for k in range(conditions_in(values, n)) if values.get(f"quota.{n}.field{k}")]
+    return max(max(used, default=-1) + 1 + CONDITIONS_BLANK, 2)
 
 
 def quotas_in(values: Mapping[str, Any]) -> int:
@@ -321,5 +345,6 @@ def values_of(dialing: Dialing) -> dict[str, str]:
 def quota_values(n: int, quota: Quota) -> dict[str, str]:
     values = {f"quota.{n}.max": str(quota.max)}
     for k, (field, value) in enumerate(quota.conditions.items()):
-        values |= {f"quota.{n}.field{k}": field, f"quota.{n}.value{k}": value}
+        test = quota.tests.get(field, "")
+        values |= {f"quota.{n}.field{k}": field, f"quota.{n}.test{k}": test, f"quota.{n}.value{k}": value}
     return values
