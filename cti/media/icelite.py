@@ -6,6 +6,7 @@ arrives from there is told apart by its first byte (RFC 7983): STUN, DTLS, or SR
 
 import logging
 import socket
+import struct
 from typing import Protocol
 
 from aioice import stun
@@ -94,7 +95,7 @@ class IcePort:
         """Answer a connectivity check of somebody who knows the password, RFC 8445 section 7.3."""
         try:
             request = stun.parse_message(data)
-        except ValueError:
+        except (ValueError, struct.error):  # the latter of an attribute cut short
             return
         if request.message_method != stun.Method.BINDING or request.message_class != stun.Class.REQUEST:
             return
