@@ -17,7 +17,7 @@ from crm.db import Db
 from crm.entry import Entry, missing
 from crm.item_states import STATE_LABELS, TO_WORK, Next, Result, State
 from crm.lists import Load, add, generate, link, loads, show_list
-from crm.progress import Criteria, Page, Progress, counts, progress, search, why_not_called
+from crm.progress import Criteria, Page, Progress, progress, search, why_not_called
 from crm.refused import Refused
 from crm.said import Said
 from crm.users import User, can, require
@@ -36,7 +36,6 @@ __all__ = [
     "cancel",
     "claim_next",
     "claim_this",
-    "counts",
     "finish",
     "finish_in",
     "generate",

@@ -236,10 +236,6 @@ async def those_found(db: Db, criteria: Criteria, situation: State | None, asked
     """
 
 
-async def counts(db: Db | asyncpg.Connection, campaign_id: int) -> dict[State, int]:
-    return (await campaign_counts.by_campaign(db, [campaign_id]))[campaign_id].states
-
-
 # -- How far it is -----------------------------------------------------------------------------------------
 
 
