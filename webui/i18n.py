@@ -10,6 +10,7 @@ import gettext
 import io
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from babel.messages import extract, mofile, pofile
@@ -40,8 +41,9 @@ def N_(text: str) -> str:
     return text
 
 
+@cache
 def catalogues() -> Mapping[str, gettext.NullTranslations]:
-    """Every language's words, compiled from the .po files."""
+    """Every language's words, compiled from the .po files once."""
     return {language: _compiled(language) for language in LANGUAGES}
 
 

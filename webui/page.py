@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import cache
 from gettext import NullTranslations
 from hashlib import sha256
 from pathlib import Path
@@ -255,8 +256,9 @@ def home(user: User) -> str:
     return next((path for path in mine if path not in ("/desk", "/work")), mine[0] if mine else "/profile")
 
 
+@cache
 def environment(language: str, catalogue: NullTranslations) -> jinja2.Environment:
-    """One language's templates: autoescaped, undefined names are errors, the filters below."""
+    """One language's templates, compiled once: autoescaped, undefined names are errors, the filters below."""
     pages = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,

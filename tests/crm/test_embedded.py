@@ -28,7 +28,8 @@ import asyncio, sys
 from dataclasses import replace
 from pathlib import Path
 from config import Settings
-from crm import embedded
+from crm import child, embedded
+child.START_SECONDS_MAX = 240.0  # on a busy machine
 async def serve():
     settings = replace(Settings(), data=Path(sys.argv[1]))
     async with embedded.postgres(settings) as postgres, embedded.valkey(settings) as valkey:
