@@ -34,9 +34,8 @@ from crm.contacts import Contact
 from crm.db import AWAY, Db
 from crm.entry import missing
 from crm.form import Category
-from crm.item_states import CALLBACKS, STATE_LABELS, Next, Result, Situation, State
+from crm.item_states import CALLBACKS, Next, Result, Situation, State
 from crm.items import Item, Phone
-from crm.progress import Criteria
 from crm.refused import Refused
 from crm.scripts import ScriptKind
 from crm.users import User
@@ -47,6 +46,7 @@ from cti.desk import Desk
 from cti.floor import Floor
 from dialer import retry, windows
 from dialer.gate import Gate
+from dialer.lists import Lists, campaign_of, item_of
 from dialer.outcome import contact_of, outcome_of, without_call_of, yes
 from dialer.retry import Rules, Tried
 from dialer.situations import situation_of
@@ -66,6 +66,7 @@ class OneToOne:
     def __init__(self, floor: Floor, db: Db, gate: Gate, lease_seconds: float = items.LEASE_SECONDS) -> None:
         self.floor, self.db, self.gate = floor, db, gate
         self.lease_seconds = lease_seconds
+        self.lists = Lists(db, gate)
         self.works: dict[int, Work] = {}  # by user
         self._taking: set[int] = set()  # users, while a person is being taken from a list for them
         self._one_at_a_time: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -75,7 +76,7 @@ class OneToOne:
 
     @property
     def verbs(self) -> dict[str, Verb]:
-        return {name: getattr(self, method) for name, method in VERBS.items()}
+        return self.lists.verbs | {name: getattr(self, method) for name, method in VERBS.items()}
 
     def join(self) -> None:
         self.floor.verbs |= self.verbs
@@ -90,31 +91,9 @@ class OneToOne:
 
     # -- campaigns --
 
-    async def list_campaigns(self, floor: Floor, desk: Desk, arguments: Arguments) -> dict[str, Any]:
-        now = self.gate.now()
-        return {
-            "campaigns": [
-                {
-                    "id": campaign.id,
-                    "name": campaign.name,
-                    "objective": campaign.objective,
-                    "mode": campaign.dialing.mode,
-                    "open": campaigns.is_open(campaign, now),
-                    "overdue": await callbacks.overdue_count(self.db, desk.user, now, campaign.id),
-                }
-                for campaign in await campaigns.visible_to(self.db, desk.user, now)
-            ]
-        }
-
-    async def why_hidden(self, floor: Floor, desk: Desk, arguments: Arguments) -> dict[str, Any]:
-        """UAU-43: which of the four rules hides a campaign from me."""
-        campaign = await self._campaign(arguments)
-        said = await campaigns.why_hidden(self.db, campaign, desk.user, self.gate.now())
-        return {"why": [{"rule": each.rule, "text": str(each)} for each in said]}
-
     async def open_campaign(self, floor: Floor, desk: Desk, arguments: Arguments) -> dict[str, Any]:
         """Refused with every rule that hides it; an item left in my hands is before me again."""
-        campaign = await self._campaign(arguments)
+        campaign = await campaign_of(self.db, arguments)
         now = self.gate.now()
         said = await campaigns.why_hidden(self.db, campaign, desk.user, now)
         if said:
@@ -131,70 +110,11 @@ class OneToOne:
             "work": self.view(desk),
         }
 
-    async def list_items(self, floor: Floor, desk: Desk, arguments: Arguments) -> dict[str, Any]:
-        """UAU-44, UAU-45, UAU-48 … UAU-51."""
-        campaign = await self._campaign(arguments)
-        self._must_belong(campaign, desk.user)
-        wanted = text(arguments, "situation", "")
-        if wanted and wanted.upper() not in State.__members__:
-            raise Refused("There is no situation {name}.", code="bad_argument", name=wanted)
-        criteria = Criteria(
-            text(arguments, "name", ""),
-            text(arguments, "document", ""),
-            text(arguments, "phone", ""),
-            text(arguments, "external_code", ""),
-        )
-        now = self.gate.now()
-        page = await items.search(
-            self.db,
-            campaign,
-            desk.user,
-            criteria,
-            State[wanted.upper()] if wanted else None,
-            now,
-            min(max(whole(arguments, "page") or 1, 1), 10_000),
-        )
-        return {
-            "page": page.page,
-            "more": page.more,
-            "items": [
-                {
-                    "item": row.id,
-                    "contact": row.contact_id,
-                    "name": row.contact,
-                    "document": row.document,
-                    "external_code": row.external_code,
-                    "state": row.state.name.lower(),
-                    "attempts": row.attempts,
-                    "due_at": iso(row.due_at) if row.due_at else None,
-                    "callback_agent": row.callback_agent,
-                    "last_situation": row.last_situation,
-                    "held_by": row.held_agent,
-                }
-                for row in page.rows
-            ],
-        }
-
-    async def _campaign(self, arguments: Arguments) -> Campaign:
-        campaign_id = whole(arguments, "campaign")
-        if campaign_id is None:
-            raise Refused("Choose a campaign.", code="bad_argument")
-        return await campaigns.found(self.db, campaign_id)
-
-    def _must_belong(self, campaign: Campaign, user: User) -> None:
-        if not campaigns.belongs(campaign, user):
-            raise Refused(
-                "{name} does not belong to the campaign {campaign}.",
-                code="not_allowed",
-                name=user.name,
-                campaign=campaign.name,
-            )
-
     # -- taking a person --
 
     async def next_item(self, floor: Floor, desk: Desk, arguments: Arguments) -> dict[str, Any]:
         """UAU-46, UAU-47. An overdue callback comes first, and `work.overdue` says so."""
-        campaign = await self._campaign(arguments)
+        campaign = await campaign_of(self.db, arguments)
         self._check_logged_on(desk)
         async with self._hands_of(desk):
             self._check_hands_free(desk, None)
@@ -212,7 +132,7 @@ class OneToOne:
 
     async def take_item(self, floor: Floor, desk: Desk, arguments: Arguments) -> dict[str, Any]:
         """One the agent chose; refused with who has it."""
-        item_id = self._item_id(arguments)
+        item_id = item_of(arguments)
         self._check_logged_on(desk)
         async with self._hands_of(desk):
             self._check_hands_free(desk, item_id)
@@ -361,15 +281,9 @@ class OneToOne:
             if self.works.get(desk.user.id) is work and work.chosen is None:
                 await self._settle(desk, work, outcome)
 
-    def _item_id(self, arguments: Arguments) -> int:
-        item_id = whole(arguments, "item")
-        if item_id is None:
-            raise Refused("Choose a person of the list.", code="bad_argument")
-        return item_id
-
     async def _mine(self, desk: Desk, arguments: Arguments) -> Work:
         """The work this request is about; refused with who has the item when it is not this agent's."""
-        item_id = self._item_id(arguments)
+        item_id = item_of(arguments)
         work = self.works.get(desk.user.id)
         if work is None or work.item.id != item_id:
             await self.gate.held(desk.user, item_id)
@@ -855,58 +769,6 @@ class OneToOne:
             raise
         self._drop(desk)
 
-    # -- callbacks and customers of the telemarketing operation --
-
-    async def move_callback(self, floor: Floor, desk: Desk, arguments: Arguments) -> dict[str, Any]:
-        """TEL-14: reschedule."""
-        now = self.gate.now()
-        outcome = without_call_of({"status": "not_dialed", **arguments}, now)
-        changes: dict[str, Any] = {"due_at": outcome.callback_at}
-        if "note" in arguments:
-            changes["note"] = outcome.note
-        await callbacks.move(self.db, desk.user, self._item_id(arguments), now, **changes)
-        return {}
-
-    async def remove_callback(self, floor: Floor, desk: Desk, arguments: Arguments) -> dict[str, Any]:
-        """TEL-14: the schedule is deleted; the person stays on the list."""
-        reason = text(arguments, "reason", "")
-        await callbacks.remove(self.db, desk.user, self._item_id(arguments), self.gate.now(), reason)
-        return {}
-
-    async def link_customer(self, floor: Floor, desk: Desk, arguments: Arguments) -> dict[str, Any]:
-        """UAU-14, TEL-14: one more customer on the list."""
-        campaign, contact = whole(arguments, "campaign"), whole(arguments, "contact")
-        if campaign is None or contact is None:
-            raise Refused("Choose a campaign and a customer.", code="bad_argument")
-        if not await items.link(self.db, desk.user, campaign, contact):
-            name = (await campaigns.found(self.db, campaign)).name
-            there = await items.of_contact(self.db, campaign, contact)
-            if there is None:
-                raise Refused(
-                    "No number of this customer may be called, so {campaign} does not take them.",
-                    code="blocked",
-                    campaign=name,
-                )
-            raise Refused(
-                "{contact} is on the list of {campaign} already: {state}.",
-                code="taken",
-                details={"item_id": there.id},
-                contact=there.contact,
-                campaign=name,
-                state=STATE_LABELS[there.state],
-            )
-        return {}
-
-    async def why_not_called(self, floor: Floor, desk: Desk, arguments: Arguments) -> dict[str, Any]:
-        now = self.gate.now()
-        closed = windows.closed_area_codes(now, await self.gate.holidays(now))
-        item = await items.by_id(self.db, self._item_id(arguments))
-        if item is None:
-            raise missing("item")
-        self._must_belong(await campaigns.found(self.db, item.campaign_id), desk.user)
-        said = await items.why_not_called(self.db, item.id, now, closed)
-        return {"why": [{"rule": each.rule, "text": str(each)} for each in said]}
-
     # -- leases --
 
     async def run(self) -> None:
@@ -1072,10 +934,7 @@ def attended(floor: Floor, desk: Desk) -> bool:
 
 
 VERBS = {
-    "ListCampaigns": "list_campaigns",
-    "WhyHidden": "why_hidden",
     "OpenCampaign": "open_campaign",
-    "ListItems": "list_items",
     "NextItem": "next_item",
     "TakeItem": "take_item",
     "DraftItem": "draft_item",
@@ -1086,8 +945,4 @@ VERBS = {
     "BlockNumber": "block_number",
     "ChooseStep": "choose_step",
     "SetOutcome": "set_outcome",
-    "MoveCallback": "move_callback",
-    "RemoveCallback": "remove_callback",
-    "LinkCustomer": "link_customer",
-    "WhyNotCalled": "why_not_called",
 }
