@@ -553,6 +553,31 @@ async def test_a_long_recording_shows_how_far_it_is_and_is_cancelled(site, monke
         await runner.cleanup()
 
 
+async def test_a_cancelled_recording_says_of_nobody_that_they_were_recorded(site, monkeypatch):
+    monkeypatch.setattr(recording, "MOMENT_SECONDS", 0)
+    never = asyncio.Event()
+
+    async def answer(request):
+        if (await request.json())["internal_code"] == str(known[0]):
+            raise web.HTTPInternalServerError
+        await never.wait()
+
+    made, runner = await validated(site, answer)
+    known = await people(site.db, 2)
+    path = f"/campaigns/{made.id}/list"
+    try:
+        await site.boss.post(path, {"kind": "add"})
+        await until(lambda: site.app[recording.RECORDINGS][made.id].failures)
+        assert "the others are recorded" in (await site.boss.get(path))[1]
+        await site.boss.post(f"{path}/cancel")
+        page = (await site.boss.get(path))[1]
+    finally:
+        never.set()
+        await runner.cleanup()
+    assert "the list is as it was" in page and "the address answered 500" in page
+    assert "the others are recorded" not in page
+
+
 async def test_a_validation_that_breaks_is_shown_with_whom_it_left_out(site):
     async def answer(request):
         asked = await request.json()
