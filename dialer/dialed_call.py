@@ -88,6 +88,8 @@ class DialedCall:
         except Unreached as nobody:
             call.sip_status, self.cancelled = nobody.told, nobody.cause == "cancelled"
             self.sent = nobody.sent
+            if self.attempt and not self.sent:
+                drive.counts["dialed"] -= 1
             call.end(drive.floor.now(), nobody.result, nobody.cause)
         except Refused as refused:
             self.refused = refused

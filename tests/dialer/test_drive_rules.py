@@ -815,6 +815,7 @@ class World:
             await self.do(act)
             await self.turn()
             await asyncio.sleep(0.01)
+            self.may_lose |= set(self.one.works)  # who is told so says it again
         self.losing = False
 
     @property
