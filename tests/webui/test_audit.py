@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ SOURCES = [path for folder in ("crm", "cti", "dialer", "webui") for path in (ROO
 SUBJECT = re.compile(r"([a-z_]+(?: [a-z_]+)?) ?")
 
 
+@cache
 def written() -> list[tuple[str, str]]:
     """(action, subject's beginning) of each call of audit.note and of each AuditEntry in the sources."""
     found = []
@@ -41,6 +43,7 @@ def beginning(node: ast.expr) -> str:
     return str(node.value) if isinstance(node, ast.Constant) else ""
 
 
+@cache
 def actions() -> set[str]:
     """Every action that is written out: given to a function called note, or assigned to `action`."""
     found = set()
