@@ -25,6 +25,7 @@ dial NUMBER [ROUTE]       place a call
 answer, hold, retrieve, hangup, mute, unmute
 digits DIGITS             send digits to the other side
 form                      show the tabulation form
+use ID                    go on with another form that may be used for this call
 draft KEY=VALUE...        keep answers of the form without closing it
 save KEY=VALUE...         save the tabulation of the call (category=ID KEY=VALUE ...)
 search TEXT               find contacts
@@ -198,6 +199,14 @@ async def _choose(client: ToolbarClient, contact: str) -> list[str]:
     return ["Done."]
 
 
+async def _use(client: ToolbarClient, layout: str) -> list[str]:
+    form = client.snapshot.get("form")
+    if form is None:
+        return ["No form is open."]
+    await client.request("ChooseLayout", call=form["call"], layout=int(layout))
+    return ["Done."]
+
+
 async def _watch(client: ToolbarClient) -> list[str]:
     return wall_lines((await client.request("Watch", on=True))["wall"])
 
@@ -224,6 +233,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "unmute": _verb("MuteCall", on=False),
     "digits": _verb("GenerateDigits", "digits"),
     "form": _form,
+    "use": _use,
     "draft": _draft,
     "save": _save,
     "search": _search,
@@ -309,7 +319,8 @@ def form_lines(form: Message) -> list[str]:
     for kind in layout["types"]:
         for category in kind["categories"]:
             lines.append(f"    category={category['id']}: {kind['name']} / {category['name']}")
-    return lines
+    others = [other for other in form.get("layouts", []) if other["id"] != layout["id"]]
+    return lines + [f"    use {other['id']}: {other['label']}" for other in others]
 
 
 def wall_lines(wall: Message) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cti.toolbar.client import ToolbarClient
-from cti.toolbar.terminal import HELP, obey
+from cti.toolbar.terminal import HELP, form_lines, obey
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,6 +79,7 @@ async def test_the_end_of_the_input_ends_it(site):
         ("mute", "MuteCall", {"on": True}),
         ("digits 12#", "GenerateDigits", {"digits": "12#"}),
         ("choose 7", "ChooseContact", {"call": "c", "contact": 7}),
+        ("use 2", "ChooseLayout", {"call": "c", "layout": 2}),
         (
             "save category=3 notes='will call back'",
             "SaveTabulation",
@@ -94,7 +95,9 @@ async def test_a_typed_command_is_the_verb_it_names(site, client, typed, verb, a
     assert site.commands.asked == [("agent1", verb, arguments)]
 
 
-@pytest.mark.parametrize("typed", ["dance", "hold now", "save nothing", "save 'open", "station", "choose x"])
+@pytest.mark.parametrize(
+    "typed", ["dance", "hold now", "save nothing", "save 'open", "station", "choose x", "use x"]
+)
 async def test_what_cannot_be_read_is_answered_with_where_help_is(typed):
     client = ToolbarClient("127.0.0.1")
     client.snapshot = {"form": {"call": "c", "answers": {}}, "call": {"id": "c"}}
@@ -107,3 +110,10 @@ async def test_help_and_the_pause_reasons_are_lists(site, client):
     assert await obey(client, "help") == HELP.splitlines()
     assert await obey(client, "pause") == ["  lunch: Lunch"]
     assert await obey(client, "") == []
+
+
+def test_a_form_says_which_others_may_be_used():
+    layout = {"id": 1, "label": "Sales", "fields": [], "types": []}
+    several = [{"id": 1, "label": "Sales"}, {"id": 2, "label": "Complaint"}]
+    form = {"layout": layout, "layouts": several, "answers": {}, "status": "open"}
+    assert form_lines(form) == ["  form Sales (open):", "    use 2: Complaint"]
