@@ -25,7 +25,7 @@ hypothesis_settings.register_profile("ramal", deadline=None)
 hypothesis_settings.load_profile("ramal")
 
 # A quick hash in place of one that is slow on purpose.
-PRODUCT_HASHER = passwords.HASHER
+PRODUCT_HASHER, PRODUCT_NOBODY = passwords.HASHER, passwords.NOBODY
 passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 passwords.NOBODY = passwords.HASHER.hash("nobody")
 

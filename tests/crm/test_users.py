@@ -3,10 +3,12 @@
 import asyncio
 
 import pytest
+from argon2 import Type, extract_parameters
 
 from crm import audit, groups, users
 from crm.refused import Refused
 from crm.users import RIGHTS, Role, User, can
+from tests.conftest import PRODUCT_HASHER, PRODUCT_NOBODY
 
 PASSWORD = "correct horse battery"
 BOSS = User(0, "boss", "Boss", Role.ADMINISTRATOR, None, None, "en", None, False, False, True)
@@ -54,6 +56,12 @@ async def test_a_user_logs_in_with_his_password_only(fresh_db):
     assert await users.verify(fresh_db, "a\x00na", PASSWORD) == ana
     stored = await fresh_db.fetchval("SELECT password FROM user_account WHERE login = 'ana'")
     assert stored.startswith("$argon2id$") and PASSWORD not in stored
+
+
+def test_a_hash_is_slow_on_purpose_and_as_slow_for_who_does_not_exist():
+    made = extract_parameters(PRODUCT_HASHER.hash(PASSWORD))
+    assert made.type == Type.ID and made.time_cost >= 3 and made.memory_cost >= 65536  # KiB
+    assert extract_parameters(PRODUCT_NOBODY) == made
 
 
 async def test_a_user_who_is_not_active_does_not_log_in(fresh_db, boss):
