@@ -13,6 +13,7 @@ from crm.campaigns import Campaign
 from crm.db import Db
 from crm.entry import missing
 from crm.refused import Refused
+from crm.said import Said
 from crm.users import User, can, require
 
 SECONDS_MAX = 600  # for one statement over millions of people
@@ -89,7 +90,7 @@ class Refusal:
     contact_id: int
     contact: str
     failed: bool
-    why: str | Refused  # the validation's own words, or ours
+    why: str | Said  # the validation's own words, or ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -592,7 +593,7 @@ async def refusals(db: Db, load_id: int, limit: int = 50, offset: int = 0) -> li
         offset,
     )
     return [
-        Refusal(contact_id, contact, failed, why if facts is None else Refused(why, **facts))
+        Refusal(contact_id, contact, failed, why if facts is None else Said("no_verdict", why, facts))
         for contact_id, contact, failed, why, facts in rows
     ]
 

@@ -19,6 +19,7 @@ from crm.campaigns import Campaign
 from crm.db import AWAY
 from crm.lists import Load, Progress
 from crm.refused import Refused
+from crm.said import Said
 from crm.users import User
 from dialer import validation
 from webui.address import Address, last_page
@@ -133,7 +134,8 @@ async def refused_people(request: web.Request) -> web.Response:
         load=load,
         address=address,
         rows=[
-            (each, refusal(request, each.why) if isinstance(each.why, Refused) else each.why) for each in rows
+            (each, said.sentence(request, each.why) if isinstance(each.why, Said) else each.why)
+            for each in rows
         ],
         page=page,
         last=last,
