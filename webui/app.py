@@ -59,6 +59,7 @@ NOUNS = (
     "tickets",
     "custom_fields",
     "reports",
+    "custom_reports",
     "queues",
     "trunks",
     "routes",

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 from multidict import MultiDict
 
-from crm import exports
+from crm import custom_reports, exports
 from crm.exports import Export, Exports
 from crm.refused import Refused
 from webui.address import Address
@@ -124,9 +124,18 @@ async def listed(request: web.Request, refused: str = "") -> web.Response:
         "exports/list.html",
         status=422 if refused else 200,
         exports=await exports.of_user(request.app[DB], request["user"]),
-        titles={f"report-{report}": title for report, title in TITLES.items()},
+        titles=await titles(request),
         refused=refused,
     )
+
+
+async def titles(request: web.Request) -> dict[str, str]:
+    """What each kind of export is called."""
+    _ = words(request)
+    custom = await custom_reports.all(request.app[DB], request["user"])
+    return {f"report-{report}": _(title) for report, title in TITLES.items()} | {
+        f"report-custom-{report.id}": report.name for report in custom
+    }
 
 
 async def ended_or_late(request: web.Request, id: int) -> None:

@@ -97,7 +97,7 @@ class Drawn:
     options: Mapping[str, Words]
     tests: Mapping[Sort, Words]
     joins: Words
-    meeting: tuple[str, str, str]  # "customers who meet", "or who meet", "and who meet"
+    meeting: tuple[str, ...]  # "customers who meet", "or who meet", "and who meet"
     states: Words
     several: frozenset[str] = SEVERAL
     two: frozenset[str] = TWO
@@ -105,13 +105,19 @@ class Drawn:
 
 
 def drawn(
-    root: Row, fields: Mapping[str, Field], groups: Iterable[str], meeting: tuple[str, str, str], _: Say
+    root: Row,
+    fields: Mapping[str, Field],
+    groups: Iterable[str],
+    meeting: tuple[str, ...],
+    _: Say,
+    headings: Mapping[str, str] = GROUPS,
 ) -> Drawn:
+    """`meeting` in the reader's words; `headings` are those of the groups."""
     return Drawn(
         root,
         fields,
         [
-            (_(GROUPS[group]), [(key, field_word(f, _)) for key, f in fields.items() if f.group == group])
+            (_(headings[group]), [(key, field_word(f, _)) for key, f in fields.items() if f.group == group])
             for group in groups
         ],
         {key: option_words(field, _) for key, field in fields.items()},

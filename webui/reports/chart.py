@@ -2,7 +2,7 @@
 
 import datetime
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from crm.campaign_reports import Found, Report
@@ -17,7 +17,8 @@ COLUMNS_MAX = 120  # days drawn one by one; above that, weeks
 class Part:
     kind: str  # its colour: ok, machine, bad or plain
     word: str
-    number: int
+    number: float
+    said: str
     from_percent: float
     percent: float  # of the longest bar
 
@@ -25,7 +26,8 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class Bar:
     label: str
-    number: int
+    number: float
+    said: str
     parts: tuple[Part, ...]
 
 
@@ -35,7 +37,8 @@ class Column:
 
     start: datetime.date
     end: datetime.date
-    number: int
+    number: float
+    said: str
     percent: float  # of the highest
 
 
@@ -67,29 +70,43 @@ def chart(say: Say, report: Report, found: Found, query_type: str) -> Chart:
             label = str(said.value(say, report, LABELS[report.id], row, query_type))
             sums.setdefault(label, Counter()).update({name: row[name] for _, name in PARTS[report.id]})
     words = tuple((kind, said.column(say, report, name)) for kind, name in PARTS[report.id])
-    longest = max((sum(numbers.values()) for numbers in sums.values()), default=0)
     shown = list(sums.items())
     if report.id == "r1":  # by name: no ranking of persons
         shown.sort(key=lambda pair: pair[0].casefold())
     elif report.id == "r6":
         shown.sort(key=lambda pair: -pair[1].total())
-    bars = [
-        Bar(label, numbers.total(), parts(words, [numbers[name] for _, name in PARTS[report.id]], longest))
-        for label, numbers in shown
-        if numbers.total()
-    ]
-    return Chart(bars=tuple(bars[:BARS_MAX]), left_out=max(0, len(bars) - BARS_MAX), words=words)
+    return bars([(label, [numbers[name] for _, name in PARTS[report.id]]) for label, numbers in shown], words)
 
 
-def parts(words: Sequence[tuple[str, str]], numbers: Sequence[int], longest: int) -> tuple[Part, ...]:
-    found, reached = [], 0
+Figure = Callable[[float], str]  # a number as the reader writes it
+
+
+def bars(
+    labelled: Iterable[tuple[str, Sequence[float]]], words: Sequence[tuple[str, str]], figure: Figure = str
+) -> Chart:
+    """A bar for each label, of one part for each (kind, word); those of nothing are left out."""
+    something = [(label, numbers) for label, numbers in labelled if sum(numbers)]
+    longest = max((sum(numbers) for _, numbers in something), default=0)
+    drawn = tuple(
+        Bar(label, sum(numbers), figure(sum(numbers)), parts(words, numbers, longest, figure))
+        for label, numbers in something[:BARS_MAX]
+    )
+    return Chart(bars=drawn, left_out=len(something) - len(drawn), words=tuple(words))
+
+
+def parts(
+    words: Sequence[tuple[str, str]], numbers: Sequence[float], longest: float, figure: Figure
+) -> tuple[Part, ...]:
+    found, reached = [], 0.0
     for (kind, word), number in zip(words, numbers, strict=True):
-        found.append(Part(kind, word, number, share(reached, longest), share(number, longest)))
+        found.append(
+            Part(kind, word, number, figure(number), share(reached, longest), share(number, longest))
+        )
         reached += number
     return tuple(found)
 
 
-def columns(days: Iterable[tuple[datetime.date, int]]) -> tuple[Column, ...]:
+def columns(days: Iterable[tuple[datetime.date, float]], figure: Figure = str) -> tuple[Column, ...]:
     """One for each day from the first to the last, those without attempts too; weeks when they are many."""
     counts = dict(days)
     if not counts:
@@ -98,15 +115,17 @@ def columns(days: Iterable[tuple[datetime.date, int]]) -> tuple[Column, ...]:
     step = 1 if (last - first).days < COLUMNS_MAX else 7
     if step == 7:
         first -= datetime.timedelta(days=first.weekday())
-    sums: list[tuple[datetime.date, datetime.date, int]] = []
+    sums: list[tuple[datetime.date, datetime.date, float]] = []
     start = first
     while start <= last:
         end = start + datetime.timedelta(days=step - 1)
         sums.append((start, end, sum(counts.get(start + datetime.timedelta(days=n), 0) for n in range(step))))
         start = end + datetime.timedelta(days=1)
     highest = max(number for _, _, number in sums)
-    return tuple(Column(start, end, number, share(number, highest)) for start, end, number in sums)
+    return tuple(
+        Column(start, end, number, figure(number), share(number, highest)) for start, end, number in sums
+    )
 
 
-def share(number: int, whole: int) -> float:
-    return round(100 * number / whole, 2) if whole else 0.0
+def share(number: float, whole: float) -> float:
+    return round(100 * max(0, number) / whole, 2) if whole > 0 else 0.0

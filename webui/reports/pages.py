@@ -12,9 +12,11 @@ from aiohttp import web
 from multidict import MultiDict
 
 from crm import campaign_reports as reports
+from crm import custom_reports
 from crm import report_schedules as schedules
 from crm.campaign_reports import REPORTS, Report
 from crm.db import AWAY, Db
+from crm.exports import Source
 from crm.outbox import Outbox
 from crm.refused import Refused
 from crm.report_schedules import Letter, Schedule, Schedules
@@ -22,12 +24,14 @@ from crm.users import User, can
 from webui import i18n
 from webui.address import Address, last_page
 from webui.auth import require
-from webui.exports.pages import EXPORTS, ended_or_late
+from webui.custom_reports.source import custom_source
+from webui.custom_reports.words import SUBJECTS
 from webui.page import DB, FLOOR, SETTINGS, WORDS, ZONE, render, words
 from webui.page import said as refusal
-from webui.reports import said
+from webui.reports import said, sending
 from webui.reports.asked import Asked, asked, filtered
 from webui.reports.chart import chart
+from webui.reports.sending import every, scheduling
 from webui.reports.source import ReportSource
 from webui.sent import errors, typed
 
@@ -45,7 +49,7 @@ async def alongside(app: web.Application) -> AsyncIterator[None]:
     db, settings = app[DB], app[SETTINGS]
 
     async def write(schedule: Schedule, owner: User, start: datetime.date, end: datetime.date) -> Letter:
-        return letter(app, schedule, owner, start, end)
+        return await letter(app, schedule, owner, start, end)
 
     jobs = [
         asyncio.create_task(counting(db), name="counting for reports"),
@@ -88,6 +92,8 @@ async def all_reports(request: web.Request) -> web.Response:
         reports=REPORTS.values(),
         titles=said.TITLES,
         about=said.ABOUT,
+        custom=await custom_reports.all(request.app[DB], request["user"]),
+        subjects=SUBJECTS,
         may_export=can(request["user"], "export"),
     )
 
@@ -134,17 +140,8 @@ async def shown(
         choices=await choices(request),
         may_export=can(user, "export"),
         may_see_contacts=can(user, "see_contacts"),
-        schedule={
-            "name": _(said.TITLES[report.id]),
-            "recipients": user.login if "@" in user.login else "",
-            "every": "day",
-            "at": "07:00",
-            "format": "xlsx",
-            **(values or {}),
-        },
         errors=wrong or {},
-        every={name: f"{_(word)}, {_(said.EVERY_PERIOD[name])}" for name, word in said.EVERY.items()},
-        mail=bool(request.app[SETTINGS].smtp_host),
+        **scheduling(request, _(said.TITLES[report.id]), values),
         in_words=in_words(request, report, wanted, await choices(request)),
         now=datetime.datetime.now(datetime.UTC),
         zone=ZONE,  # the centre's, whose days are counted
@@ -196,11 +193,9 @@ async def export(request: web.Request) -> web.Response:
     address = address_of(report, MultiDict(parse_qsl(query)))
     source = ReportSource(report, wanted_of(report, address).filter, words(request))
     try:
-        id = await request.app[EXPORTS].start(request["user"], source, str(sent.get("format", "")))
+        raise await sending.export(request, source, str(sent.get("format", "")))
     except Refused as refused:
         return await shown(request, {"": refusal(request, refused)}, query=query)
-    await ended_or_late(request, id)
-    raise web.HTTPSeeOther(f"/exports/{id}?fresh=1")
 
 
 # -- By e-mail ---------------------------------------------------------------------------------------------
@@ -210,14 +205,16 @@ async def export(request: web.Request) -> web.Response:
 @require("export")
 async def all_schedules(request: web.Request) -> web.Response:
     _ = words(request)
-    own = await schedules.all(request.app[DB], request["user"])
+    db, user = request.app[DB], request["user"]
+    own = await schedules.all(db, user)
+    custom = {f"custom:{each.id}": each.name for each in await custom_reports.all(db, user)}
     return render(
         request,
         "reports/schedules.html",
         schedules=[(each, link_of(each)) for each in own],
+        titles={**custom, **{id: _(title) for id, title in said.TITLES.items()}},
         error=lambda each: refusal(request, Refused(each.last_error, **each.error_values)),
-        titles=said.TITLES,
-        every={name: f"{_(word)}, {_(said.EVERY_PERIOD[name])}" for name, word in said.EVERY.items()},
+        every=every(request),
         people={user.id: user.name for user in request.app[FLOOR].centre.users.values()},
         mail=bool(request.app[SETTINGS].smtp_host),
         saved="saved" in request.query,
@@ -234,12 +231,9 @@ async def schedule(request: web.Request) -> web.Response:
     values = {**typed(sent), "report": report.id}
     pairs = filters_of(report, address_of(report, MultiDict(parse_qsl(query))))
     try:
-        await schedules.create(
-            request.app[DB], request["user"], values, pairs, datetime.datetime.now(datetime.UTC)
-        )
+        raise await sending.schedule(request, values, pairs)
     except Refused as refused:
         return await shown(request, errors(request, refused), values, query)
-    raise web.HTTPSeeOther("/reports/schedules?saved=1")
 
 
 @routes.post("/reports/schedules/{id:[0-9]{1,9}}")
@@ -265,26 +259,30 @@ async def change_schedule(request: web.Request) -> web.Response:
     raise web.HTTPSeeOther(f"/reports/schedules?{did}=1")
 
 
-def letter(
+async def letter(
     app: web.Application, schedule: Schedule, owner: User, start: datetime.date, end: datetime.date
 ) -> Letter:
     """The mail in its owner's language."""
     language = owner.language if owner.language in i18n.LANGUAGES else "pt_BR"
     _ = app[WORDS][language].gettext
-    report = REPORTS[schedule.report]
     pairs = [(name, value) for name, value in schedule.filter]
-    pairs += [("start", start.isoformat()), ("end", end.isoformat())]
-    filter = asked(report, Address("", MultiDict(pairs)), end).filter
+    address = Address("", MultiDict([*pairs, ("start", start.isoformat()), ("end", end.isoformat())]))
+    source: Source
+    if schedule.report in REPORTS:
+        report = REPORTS[schedule.report]
+        source, title = ReportSource(report, asked(report, address, end).filter, _), _(said.TITLES[report.id])
+    else:
+        id = int(schedule.report.removeprefix("custom:"))
+        source = await custom_source(app[DB], owner, id, address, _, language)
+        title = source.report.name
     days = f"{start:%d/%m/%Y}" if start == end else f"{start:%d/%m/%Y} – {end:%d/%m/%Y}"
     body = _("The report “{title}” for {days} is attached. {owner} asked for it to be sent: {every}.")
     return Letter(
-        ReportSource(report, filter, _),
+        source,
         subject=f"{schedule.name} · {days}",
-        body=body.format(
-            title=_(said.TITLES[report.id]), days=days, owner=owner.name, every=_(said.EVERY[schedule.every])
-        )
+        body=body.format(title=title, days=days, owner=owner.name, every=_(said.EVERY[schedule.every]))
         + "\n",
-        file_name=f"{report.id}-{start:%Y-%m-%d}-{end:%Y-%m-%d}.{schedule.format}",
+        file_name=f"{schedule.report.replace(':', '-')}-{start:%Y-%m-%d}-{end:%Y-%m-%d}.{schedule.format}",
     )
 
 
@@ -319,7 +317,9 @@ def link_of(schedule: Schedule) -> str:
     """The report as it will be sent, for the whole period before today."""
     start, end = schedules.period(schedule.every, datetime.datetime.now(ZONE).date())
     pairs = [(name, value) for name, value in schedule.filter]
-    return f"/reports/{schedule.report}?" + urlencode([*pairs, ("start", str(start)), ("end", str(end))])
+    return f"/reports/{schedule.report.replace(':', '/')}?" + urlencode(
+        [*pairs, ("start", str(start)), ("end", str(end))]
+    )
 
 
 async def choices(request: web.Request) -> dict[str, list[tuple[str, str]]]:

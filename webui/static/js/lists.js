@@ -5,18 +5,16 @@ for (const box of document.querySelectorAll("[data-filters]")) {
   if (narrow && !box.querySelector(".field-wrong")) box.open = false;
 }
 
-for (const several of document.querySelectorAll(".several")) {
-  const said = several.querySelector("summary > span");
-  const all = several.dataset.all;
-  several.addEventListener("change", () => {
-    const chosen = [...several.querySelectorAll(":checked")].map((box) => box.nextElementSibling.textContent);
-    said.textContent = chosen.length ? chosen.join(", ") : all;
-  });
-  several.addEventListener("keydown", (key) => {
-    if (key.key === "Escape" && several.open) {
-      several.open = false;
-      several.querySelector("summary").focus();
-      key.preventDefault();
-    }
-  });
-}
+document.addEventListener("change", (event) => {
+  const several = event.target.closest(".several");
+  if (!several) return;
+  const chosen = [...several.querySelectorAll(":checked")].map((box) => box.nextElementSibling.textContent);
+  several.querySelector("summary > span").textContent = chosen.length ? chosen.join(", ") : several.dataset.all;
+});
+document.addEventListener("keydown", (key) => {
+  const several = key.target.closest?.(".several[open]");
+  if (key.key !== "Escape" || !several) return;
+  several.open = false;
+  several.querySelector("summary").focus();
+  key.preventDefault();
+});
