@@ -5,7 +5,7 @@ from playwright.async_api import expect
 from tests.e2e.browser import Browser
 from tests.e2e.customer import Customers
 from tests.e2e.desk_page import DeskPage, desk
-from tests.e2e.product import Product, running
+from tests.e2e.product import PATIENCE, Product, running
 from tests.e2e.test_campaign import at_a_station, reach
 
 
@@ -75,6 +75,7 @@ async def test_an_agent_whose_server_was_killed_in_a_conversation_is_told_and_sa
             product.start()
 
             told = agent.find("[data-interrupted]")
+            await told.wait_for(timeout=PATIENCE * 1000)  # the page tries again by itself
             await expect(told).to_contain_text("O sistema reiniciou durante a ligação")
             await expect(agent.find("[data-work] h2")).to_have_text(name)
             words = agent.find("#contact-made [name=conversation]")

@@ -56,6 +56,10 @@ class FakeWall:
         self.pictures_taken = 0
         self.reloads = 0
 
+    def desk(self, user) -> SimpleNamespace:
+        """Of an agent who is at no station."""
+        return SimpleNamespace(station=None, snapshot=dict)
+
     def wall(self, language: str = "pt_BR") -> dict:
         self.pictures_taken += 1
         return {"now": ago(0), **copy.deepcopy(self.picture)}
