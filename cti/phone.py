@@ -581,8 +581,3 @@ def sip_user(uri: str) -> str:
     """The user part of a Request-URI, without parameters: what was dialled."""
     text = uri.partition(":")[2].partition("@")[0] if "@" in uri else ""
     return text.partition(";")[0]
-
-
-def caller_of(address: Address) -> tuple[str, str]:
-    """Number and name of a From or P-Asserted-Identity header."""
-    return address.uri.user or "", address.display or ""

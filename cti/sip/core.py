@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from cti.sip.flow import Flow
 from cti.sip.headers import BadHeader, split_list
 from cti.sip.message import REASONS, Message, Request, Response
+from cti.sip.sdp import in_body
 from cti.sip.transaction import ClientInvite, ClientNonInvite, ServerInvite, ServerNonInvite
 from cti.sip.wire import Wire
 
@@ -175,11 +176,4 @@ def sdp_of(message: Message) -> str | None:
     """The session description in the body, also from inside a multipart body (RFC 5621)."""
     if not message.body:
         return None
-    kind = (message.get("content-type") or "application/sdp").lower()
-    if kind.startswith("application/sdp"):
-        return message.body.decode("utf-8", "surrogateescape")
-    if kind.startswith("multipart/"):
-        for part in message.body.split(b"\r\n\r\n", 20)[1:]:
-            if part.startswith(b"v=0"):
-                return part.partition(b"\r\n--")[0].decode("utf-8", "surrogateescape") + "\r\n"
-    return None
+    return in_body(message.get("content-type") or "application/sdp", message.body)

@@ -25,7 +25,6 @@ _VIA = re.compile(
     rf"[ \t]+({HOST})(?:[ \t]*:[ \t]*([0-9]{{1,5}}))?[ \t]*{_PARAMS}",
     re.IGNORECASE | re.DOTALL,
 )
-_VIA_AS_USUAL = re.compile(rf"SIP/2\.0/([A-Z]+) ({HOST})(?::([0-9]{{1,5}}))?(;[^,<>\"\s]*)?")
 _NAME_ADDR = re.compile(
     rf"(?:({_QUOTED})[ \t]*|([A-Za-z0-9\-.!%*_+`'~ \t\x80-\U0010ffff]*))"
     rf'<([A-Za-z][A-Za-z0-9+.\-]*:[^<>"\s]+)>[ \t]*{_PARAMS}',

@@ -100,10 +100,6 @@ class Registrar:
         known = self._bindings.get(user, {}).values()
         return [binding for binding in reversed(known) if binding.expires_at > now]
 
-    def users_on(self, flow: Flow) -> frozenset[str]:
-        """Who has registered by this flow: so a call that comes on it is theirs."""
-        return frozenset(self._users_of.get(flow, ()))
-
     @property
     def flows(self) -> KeysView[Flow]:
         """By which phones can be reached."""

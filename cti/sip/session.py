@@ -152,11 +152,6 @@ class Session:
         if self.state is UP:
             self._ask("INFO", "", now, body, clean(kind))
 
-    def notify_talk(self, now: float) -> None:
-        """Ask the peer's telephone to answer by itself (the `talk` event package of desk telephones)."""
-        if not self._ended and self.dialog.remote_tag:
-            self._ask("NOTIFY", "Event: talk\r\nSubscription-State: active\r\n", now)
-
     def accept_refer(self, now: float) -> None:
         """Take on what ReferRequested asked. Tell how it goes with `notify_refer`."""
         if self._refer is not None:

@@ -591,17 +591,6 @@ def test_a_bye_that_overtook_the_2xx_ends_the_call_and_the_2xx_is_still_acked():
     assert peer.ended(session) == [("normal", True)] and peer.end.is_idle
 
 
-def test_a_phone_can_be_asked_to_answer_by_itself_while_it_rings():
-    peer = Peer()
-    session, invite = peer.called()
-    session.notify_talk(peer.now)
-    assert peer.heard() == []
-    peer.answer(invite, 180, "Contact: <sip:bob@192.0.2.9:5062>")
-    session.notify_talk(peer.now)
-    [notify] = peer.heard()
-    assert (notify.get("event"), notify.to.tag) == ("talk", "peer")
-
-
 def test_a_call_the_peer_no_longer_knows_ends():
     peer = Peer()
     session, _ = called_and_up(peer)
@@ -798,7 +787,7 @@ def test_odd_packets_from_the_wire_are_survived(packet):
 
 COMMANDS = st.sampled_from(
     ["ring", "ring early", "accept", "reject", "hang up", "reinvite", "accept offer", "refuse offer",
-     "accept refer", "refuse refer", "talk", "info", "lose"]
+     "accept refer", "refuse refer", "info", "lose"]
 )  # fmt: skip
 METHODS = st.sampled_from(
     ["ACK", "BYE", "CANCEL", "INVITE", "UPDATE", "PRACK", "INFO", "REFER", "NOTIFY", "OPTIONS", "X"]
@@ -851,8 +840,6 @@ def command(peer, session, what):
             session.accept_refer(now)
         case "refuse refer":
             session.refuse_refer(603, now)
-        case "talk":
-            session.notify_talk(now)
         case "info":
             session.info("application/dtmf-relay", "Signal=1\r\n", now)
         case "lose":
