@@ -80,6 +80,17 @@ async def test_an_empty_password_keeps_the_one_there_is_and_no_user_name_has_non
     assert all("a secret of ours" not in f"{each.before} {each.after}" for each in entries)
 
 
+async def test_redirections_are_followed_only_where_the_box_is_ticked(site):
+    trunk = await made(site)
+    assert not site.floor.centre.trunks[trunk.id].follows_redirects
+    await site.admin.post(f"/trunks/{trunk.id}", TRUNK | {"follows_redirects": "1"})
+    assert site.floor.centre.trunks[trunk.id].follows_redirects
+    page = (await site.admin.get(f"/trunks/{trunk.id}"))[1]
+    assert 'name="follows_redirects" value="1" checked' in page
+    await site.admin.post(f"/trunks/{trunk.id}", TRUNK)
+    assert not site.floor.centre.trunks[trunk.id].follows_redirects
+
+
 @pytest.mark.parametrize(
     "changes, field",
     [
