@@ -17,7 +17,7 @@ MODELS: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {  # subject, na
         N_("How often each category was chosen, and its share."),
         {
             "columns": ("saved", "agent", "queue", "customer", "category"),
-            "groups": ("type", "category"),
+            "groups": ("category",),
             "measures": ("count", "share"),
             "asks": ("layout", "queue", "agent"),
         },
