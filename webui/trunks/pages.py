@@ -60,7 +60,8 @@ class Trunks(Kept[Trunk]):
     def values(self, trunk: Trunk | None) -> MultiDict[str]:
         known = asdict(trunk) if trunk else trunks.DEFAULTS
         texts = {name: str(known.get(name, "")) for name in GIVEN}
-        return MultiDict(texts | {"active": "1" if known["active"] else ""})
+        ticked = {name: "1" if known[name] else "" for name in ("active", "follows_redirects")}
+        return MultiDict(texts | ticked)
 
     async def listed(self, request: web.Request) -> dict[str, Any]:
         db, floor = request.app[DB], request.app[FLOOR]
