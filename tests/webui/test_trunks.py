@@ -89,8 +89,6 @@ async def test_redirections_are_followed_only_where_the_box_is_ticked(site):
     assert site.floor.centre.trunks[trunk.id].follows_redirects
     page = (await site.admin.get(f"/trunks/{trunk.id}"))[1]
     assert re.search('name="follows_redirects" value="1" +checked', page)
-        page.index("follows_redirects") - 80 :
-    ][:200]
     await site.admin.post(f"/trunks/{trunk.id}", TRUNK)
     assert not site.floor.centre.trunks[trunk.id].follows_redirects
 
