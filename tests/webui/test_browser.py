@@ -323,3 +323,37 @@ async def test_the_navigation_leads_from_section_to_section(open_page, site, siz
         await expect(page.locator(".section [aria-current]")).to_be_in_viewport()
     await page.locator(".places").get_by_role("link", name="Administração").click()
     await expect(page.locator("nav.section a").first).to_have_text("Filas")
+
+
+async def test_a_custom_report_is_built_by_keyboard_and_its_numbers_lead_on(open_page, site):
+    page = await open_page(site.supervisor, "/reports/custom/new?model=success")
+    await page.locator("[name=name]").fill("Sucesso da semana")
+    await page.locator("[data-find=pick-list]").fill("xyz")
+    await expect(page.locator("#pick-list label:visible")).to_have_count(0)
+    await page.locator("[data-find=pick-list]").fill("numero")  # without its accent
+    await page.locator("#pick-number").focus()
+    await page.keyboard.press("Space")
+    last = page.locator(".chosen li").last
+    await expect(last).to_contain_text("Número")
+    await expect(page.locator("#pick-number")).to_be_focused()
+    await page.locator("#up-number").focus()
+    await page.keyboard.press("Enter")
+    await expect(last).to_contain_text("Tempo de conversa")
+    await expect(page.locator("#up-number")).to_be_focused()
+    shown = page.locator("[data-part=found]")
+    await expect(shown.locator("thead th")).to_have_count(5)
+    await page.locator("#g-1").select_option("")  # by agent alone
+    await expect(shown.locator("thead th")).to_have_count(4)
+    await page.locator("#add-measure").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#of-3")).to_be_focused()
+    await page.locator("#of-3").select_option("wait_seconds")
+    await expect(page.locator("#how-3")).to_be_visible()
+    await page.locator("#f-period").select_option("all")
+    await expect(shown.locator("thead th")).to_have_count(5)
+    await page.get_by_role("button", name="Salvar", exact=True).press("Enter")
+    await expect(page.locator("h1")).to_have_text("Sucesso da semana")
+    counted = page.locator("td.number a.behind").first
+    number = await counted.inner_text()
+    await counted.click()
+    await expect(page.locator(".report-about strong")).to_have_text(f"{number} linhas")
