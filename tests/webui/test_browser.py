@@ -34,8 +34,8 @@ PATHS = (
     "/campaigns/1/settings", "/campaigns/1/conclusion", "/campaigns/callbacks", "/campaigns/in-use",
     "/imports", "/filters", "/filters/new", "/filters/1", "/scripts", "/scripts/new", "/scripts/1",
     "/scripts/1/preview", "/blocklist", "/tickets", "/tickets/new", "/tickets/1", "/tickets/types",
-    "/custom_fields", "/reports/custom", "/reports/custom/new", "/reports/custom/new?model=success", "/reports/custom/1",
-    "/reports/custom/1/edit", "/reports", "/reports/r1", "/reports/r3", "/reports/r8", "/reports/schedules",
+    "/custom_fields", "/reports/custom", "/reports/custom/new", "/reports/custom/new?model=success",
+    "/reports/custom/1", "/reports/custom/1/edit", "/reports", "/reports/r1", "/reports/r3", "/reports/r8", "/reports/schedules",
     "/nothing-here",
 )  # fmt: skip
 AGENT_PATHS = ("/work/operation", "/work/statistics", "/tickets", "/campaigns", "/profile")
