@@ -35,7 +35,8 @@ PATHS = (
     "/imports", "/filters", "/filters/new", "/filters/1", "/scripts", "/scripts/new", "/scripts/1",
     "/scripts/1/preview", "/blocklist", "/tickets", "/tickets/new", "/tickets/1", "/tickets/types",
     "/custom_fields", "/reports/custom", "/reports/custom/new", "/reports/custom/new?model=success",
-    "/reports/custom/1", "/reports/custom/1/edit", "/reports", "/reports/r1", "/reports/r3", "/reports/r8", "/reports/schedules",
+    "/reports/custom/1", "/reports/custom/1/edit", "/reports", "/reports/r1", "/reports/r3", "/reports/r8",
+    "/reports/schedules",
     "/nothing-here",
 )  # fmt: skip
 AGENT_PATHS = ("/work/operation", "/work/statistics", "/tickets", "/campaigns", "/profile")
