@@ -49,7 +49,7 @@ EVERY_ONE = {
     "customers": N_("every customer"),
     "tickets": N_("every ticket"),
 }
-GROUP_WORDS = {"call": N_("Call"), "ticket": N_("Ticket"), "campaign": N_("Campaign")} | GROUPS
+GROUP_WORDS = {"call": N_("About the call"), "ticket": N_("Ticket"), "campaign": N_("Campaign")} | GROUPS
 COLUMNS = {
     "agent": N_("Agent"),
     "attempt_number": N_("Number of the attempt"),
