@@ -119,11 +119,11 @@ def main() -> None:
 
 
 def untranslated(catalogue: Catalog) -> list[str]:
-    """The words of a catalogue that still have no translation."""
+    """The words of a catalogue that still have no translation, or one that is only guessed."""
     missing = []
     for message in catalogue:
         said = [message.string] if isinstance(message.string, str) else list(message.string or ())
-        if message.id and not (said and all(said)):
+        if message.id and (message.fuzzy or not (said and all(said))):
             missing.append(message.id if isinstance(message.id, str) else message.id[0])
     return missing
 
