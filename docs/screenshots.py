@@ -75,6 +75,8 @@ async def campaigns(camera: "Camera") -> None:
     await camera.look("blocklist", "supervisor", "/blocklist")
     await camera.look("reports", "supervisor", "/reports")
     await camera.look("report", "supervisor", "/reports/r1")
+    await camera.look("custom-report", "supervisor", "/reports/custom/1?period=all")
+    await camera.look("custom-report-builder", "supervisor", "/reports/custom/new?model=success")
     await camera.look("tickets", "supervisor", "/tickets")
     await camera.look("ticket", "supervisor", "/tickets", click="a.row-link")
     await camera.look("keys", "supervisor", "/wallboard", first=ask_for_keys)
