@@ -214,6 +214,8 @@ class DialedCall:
                 "This needs the database, which is away. Try again in a moment.", code="database"
             ) from error
         drive.counts["dialed"] += 1
+        if call.hang_up_asked.is_set():  # while the try was counted
+            raise Unreached(487, Result.NO_ANSWER, "cancelled", sent=False)
 
     def answered(self, call: Call) -> None:
         """Told by `lifted` itself."""

@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from crm import blocklist, campaigns, dialing_figures, hopper
+from crm import attempts, blocklist, campaigns, dialing_figures, hopper
 from crm.item_states import State
 from crm.refused import Refused
 from crm.users import DIALER
@@ -492,17 +492,19 @@ async def test_a_trunk_that_is_full_or_silent_costs_nobody_an_attempt(dialed, mo
     assert dialed.drive.pacing.figures()["level"] > 0.1, "it says nothing about who answers"
 
 
-async def test_whoever_is_called_off_before_it_rings_is_not_dialed(dialed, monkeypatch):
-    gate, asked, go = dialed.here.one.gate, asyncio.Event(), asyncio.Event()
-    check = gate.check
+@pytest.mark.parametrize("slow", ["the rules are asked", "the try is counted"])
+async def test_whoever_is_called_off_before_it_rings_is_not_dialed(dialed, monkeypatch, slow):
+    asked, go = asyncio.Event(), asyncio.Event()
+    owner, name = (dialed.here.one.gate, "check") if slow == "the rules are asked" else (attempts, "begin")
+    quickly = getattr(owner, name)
 
-    async def check_slowly(*arguments):
-        passed = await check(*arguments)
+    async def slowly(*arguments):
+        done = await quickly(*arguments)
         asked.set()
         await go.wait()
-        return passed
+        return done
 
-    monkeypatch.setattr(gate, "check", check_slowly)
+    monkeypatch.setattr(owner, name, slowly)
     await dialed.join(0)
     await dialed.turn()
     await asked.wait()
@@ -511,7 +513,9 @@ async def test_whoever_is_called_off_before_it_rings_is_not_dialed(dialed, monke
     dialed.drives.cancel_ringing(dialed.here.campaign.id)
     go.set()
     row = await dialed.free(call.number)
-    assert row["attempts"] == 0 and dialed.here.rung == [] and await dialed.attempts() == []
+    assert row["attempts"] == 0 and dialed.here.rung == []
+    assert [each["dialed"] for each in await dialed.attempts()] == [False] * (owner is attempts)
+    assert dialed.drive.counts["dialed"] == 0
 
 
 @pytest.mark.parametrize("state", ["nobody", "closed", "stopped", "away", "leaving"])
