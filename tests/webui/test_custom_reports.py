@@ -169,6 +169,7 @@ async def test_a_change_of_what_rows_are_keeps_what_these_have_too(site):
     assert status == 200 and 'value="Meu"' in page
     again = dict(Sent(page).pairs)
     assert again["was"] == "attempts"
+    assert re.search(r"do not have it: ([^<]*)", html.unescape(page))[1] == "Saved at."
     columns = [value for name, value in Sent(page).pairs if name == "columns"]
     assert "agent" in columns and "saved" not in columns
 

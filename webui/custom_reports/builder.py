@@ -1,5 +1,6 @@
 """Building a custom report: what it can start from, and its form with the first rows beside it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from aiohttp import web
@@ -20,7 +21,7 @@ from crm.refused import Refused
 from webui.auth import require
 from webui.custom_reports import models, words
 from webui.custom_reports.find import ONE, find, named, sentence, subjects_for
-from webui.custom_reports.form import OF_ROWS, Form, about_others, act, of_report, of_sent, orders
+from webui.custom_reports.form import OF_ROWS, Form, about_others, act, of_report, of_sent, orders, used
 from webui.filters.pages import tree_errors
 from webui.filters.rows import complete, conditions, mark, mark_complete, to_tree
 from webui.filters.words import Say, Words, drawn
@@ -104,13 +105,15 @@ async def change(request: web.Request, saved: CustomReport | None) -> web.Respon
     if {before, subject} - set(subjects_for(request)):
         raise web.HTTPBadRequest(text="there are no such rows\n")
     known = await named(request, before)
-    form = of_sent(sent, known, before)
+    form, lost = of_sent(sent, known, before), []
     if subject != before:
+        labels, had = {key: column.label for key, column in known.items()}, used(form)
         known = await named(request, subject)
         form = about_others(form, subject, known)
+        lost = [labels[key] for key in had if key not in used(form)]
     do = str(sent.get("do", "save"))
     if do != "save" or subject != before:
-        return await builder(request, saved, form, focus=act(form, do, known))
+        return await builder(request, saved, form, focus=act(form, do, known), lost=lost)
     try:
         if saved is None:
             saved = await custom_reports.create(db, user, **form.facts())
@@ -128,6 +131,7 @@ async def builder(
     form: Form,
     wrong: dict[str, str] | None = None,
     focus: str = "",
+    lost: Sequence[str] = (),
 ) -> web.Response:
     if form.subject not in subjects_for(request):
         return render(request, "denied.html", status=403, right="see_contacts")
@@ -150,6 +154,7 @@ async def builder(
         form=form,
         errors=wrong or {},
         focus=focus,
+        lost=lost,
         tree=drawn(form.root, fields_of(known), words.GROUP_WORDS, meeting, _, headings=words.GROUP_WORDS),
         subjects=[(subject, _(words.SUBJECTS[subject])) for subject in subjects_for(request)],
         about_subject=_(words.ABOUT[form.subject]),

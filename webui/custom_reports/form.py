@@ -12,7 +12,7 @@ from typing import Any
 
 from multidict import MultiMapping
 
-from crm import custom_reports
+from crm import custom_reports, filters
 from crm.custom_reports import GROUPS_MAX, MEASURES_MAX, SUBJECTS, Column, CustomReport, fields_of
 from webui.filters import rows
 from webui.filters.rows import Row, of_form, of_tree, to_tree
@@ -144,6 +144,13 @@ def exists(group: str, known: Mapping[str, Column]) -> bool:
 def orders(form: Form) -> list[str]:
     """What the rows can be sorted by."""
     return [*form.groups, *(each.said for each in form.measures)] if form.groups else form.columns
+
+
+def used(form: Form) -> list[str]:
+    """The keys of the columns that the report says anything about, each once."""
+    keys = [*form.columns, *(each.partition(":")[0] for each in form.groups)]
+    keys += [each.of for each in form.measures if each.of not in OF_ROWS]
+    return list(dict.fromkeys([*keys, *form.asks, *filters.fields_of(to_tree(form.root))]))
 
 
 def about_others(form: Form, subject: str, known: Mapping[str, Column]) -> Form:
