@@ -470,7 +470,7 @@ async def hand_over(
     Refused when the agent still has another (`has_another`), or when it is no longer the dialer's (`held`).
     """
     until = now + datetime.timedelta(seconds=lease_seconds)
-    for _ in range(2):
+    while True:
         try:
             row = await db.fetchrow(
                 f"""
@@ -485,7 +485,7 @@ async def hand_over(
         except asyncpg.UniqueViolationError as e:
             if e.constraint_name != HELD_BY:
                 raise
-            await items.only_one(db, user, now)
+            await items.only_one(db, user, now)  # if none is left, it went back meanwhile
         else:
             break
     if row is None:

@@ -365,6 +365,34 @@ async def test_an_agent_who_gets_the_call_gets_the_item_and_never_a_second_one(f
     assert (await items.by_id(fresh_db, first)).held_by is None
 
 
+HOLD = "UPDATE list_item SET held_by = $2, held_since = $3, held_until = $3 WHERE id = $1"
+LET_GO = "UPDATE list_item SET held_by = NULL, held_since = NULL, held_until = NULL WHERE id = $1"
+
+
+async def test_what_the_agent_has_may_go_back_and_come_again_while_a_call_is_handed_over(
+    fresh_db, team, winback, monkeypatch
+):
+    first, second = await listed(fresh_db, winback, 2)
+    await fill(fresh_db, winback, 1)
+    left = [3]
+
+    async def only_one(db, user, now):
+        """It is gone when somebody looks, and there again at the next try."""
+        await fresh_db.execute(LET_GO, second)
+        left[0] -= 1
+
+    async def another(*arguments):
+        if left[0]:
+            await fresh_db.execute(HOLD, second, team[0].id, NOON)
+        return await fetchrow(*arguments)
+
+    fetchrow = fresh_db.fetchrow
+    monkeypatch.setattr(items, "only_one", only_one)
+    monkeypatch.setattr(fresh_db, "fetchrow", another)
+    assert (await hopper.hand_over(fresh_db, first, team[0], NOON)).held_by == team[0].id
+    assert left == [0]
+
+
 async def test_what_a_supervisor_frees_is_not_dialed(fresh_db, team, winback):
     lead = await boss(fresh_db)
     first, second = await listed(fresh_db, winback, 2)
