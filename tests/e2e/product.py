@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -151,7 +151,12 @@ class Product:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def postgres(self) -> list[psutil.Process]:
-        return [child for child in self.children() if "postgres" in child.name()]
+        found = []
+        for child in self.children():
+            with suppress(psutil.NoSuchProcess):  # it ended while we looked
+                if "postgres" in child.name():
+                    found.append(child)
+        return found
 
     def media_workers(self) -> list[psutil.Process]:
         return [child for child in self.children() if any("cti.media.worker" in a for a in child.cmdline())]

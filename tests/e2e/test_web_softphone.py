@@ -128,12 +128,12 @@ async def test_it_is_an_agents_station(
     product: Product, browser: Browser, other_browser: Browser, customers: Customers
 ):
     async with (
-        desk(browser, product, "agent2") as agent,
-        web_softphone(other_browser, product, "jssip", "1002") as phone,
+        desk(browser, product, "agent4") as agent,
+        web_softphone(other_browser, product, "jssip", "1004") as phone,
     ):
         await phone.start()
         await phone.until_told("registered")
-        await agent.at_work("agent2", "softphone", "1002")
+        await agent.at_work("agent4", "softphone", "1004")
         customer = customers.call("4000", KNOWN)
         await agent.until_call("ringing")
         await phone.until_told("called")
