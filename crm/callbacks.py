@@ -314,13 +314,7 @@ async def callback_of(connection: asyncpg.Connection, by: User, item_id: int) ->
     if item.held_by not in (None, by.id):
         raise await items.in_use(connection, item)
     if not can(by, "run_campaigns"):
-        if not campaigns.belongs(campaign, by):
-            raise Refused(
-                "{name} does not belong to the campaign {campaign}.",
-                code="not_allowed",
-                name=by.name,
-                campaign=campaign.name,
-            )
+        campaigns.must_belong(campaign, by)
         if item.callback_owner not in (None, by.id):
             agent = await items.name_of(connection, item.callback_owner)
             raise Refused(

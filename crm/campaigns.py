@@ -204,6 +204,17 @@ def belongs(campaign: Campaign, user: User) -> bool:
     return user.active and (user.id in campaign.agents or of_group)
 
 
+def must_belong(campaign: Campaign, user: User) -> None:
+    """Refused unless `belongs`."""
+    if not belongs(campaign, user):
+        raise Refused(
+            "{name} does not belong to the campaign {campaign}.",
+            code="not_allowed",
+            name=user.name,
+            campaign=campaign.name,
+        )
+
+
 def is_open(campaign: Campaign, now: datetime.datetime) -> bool:
     """By validity and hours, in the centre's time zone; its status is another question."""
     return hours.campaign_open(

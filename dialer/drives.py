@@ -73,13 +73,7 @@ class Drives:
         if desk.station is None:
             raise Refused("Log on at a station first.", code="wrong_state")
         campaign = await campaigns.found(self.db, campaign_id)
-        if not campaigns.belongs(campaign, desk.user):
-            raise Refused(
-                "{name} does not belong to the campaign {campaign}.",
-                code="not_allowed",
-                name=desk.user.name,
-                campaign=campaign.name,
-            )
+        campaigns.must_belong(campaign, desk.user)
         if campaign.dialing.mode == MANUAL:
             raise Refused(
                 "{campaign} is dialed by hand: open it and take the next person.",

@@ -13,7 +13,6 @@ from crm.entry import missing
 from crm.item_states import STATE_LABELS, State
 from crm.progress import Criteria
 from crm.refused import Refused
-from crm.users import User
 from cti.commands import Arguments, Verb, text, whole
 from cti.desk import Desk
 from cti.floor import Floor
@@ -58,7 +57,7 @@ class Lists:
     async def list_items(self, floor: Floor, desk: Desk, arguments: Arguments) -> dict[str, Any]:
         """UAU-44, UAU-45, UAU-48 … UAU-51."""
         campaign = await campaign_of(self.db, arguments)
-        must_belong(campaign, desk.user)
+        campaigns.must_belong(campaign, desk.user)
         wanted = text(arguments, "situation", "")
         if wanted and wanted.upper() not in State.__members__:
             raise Refused("There is no situation {name}.", code="bad_argument", name=wanted)
@@ -105,7 +104,7 @@ class Lists:
         item = await items.by_id(self.db, item_of(arguments))
         if item is None:
             raise missing("item")
-        must_belong(await campaigns.found(self.db, item.campaign_id), desk.user)
+        campaigns.must_belong(await campaigns.found(self.db, item.campaign_id), desk.user)
         said = await items.why_not_called(self.db, item.id, now, closed)
         return {"why": [{"rule": each.rule, "text": str(each)} for each in said]}
 
@@ -162,16 +161,6 @@ def item_of(arguments: Arguments) -> int:
     if item_id is None:
         raise Refused("Choose a person of the list.", code="bad_argument")
     return item_id
-
-
-def must_belong(campaign: Campaign, user: User) -> None:
-    if not campaigns.belongs(campaign, user):
-        raise Refused(
-            "{name} does not belong to the campaign {campaign}.",
-            code="not_allowed",
-            name=user.name,
-            campaign=campaign.name,
-        )
 
 
 VERBS = {
