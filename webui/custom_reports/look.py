@@ -20,7 +20,7 @@ from webui.custom_reports import words
 from webui.custom_reports.asked import ASK, FROM, TO, Wanted, wanted
 from webui.custom_reports.chart import chart
 from webui.custom_reports.find import ONE, find, named, sentence, today
-from webui.custom_reports.source import custom_source
+from webui.custom_reports.source import source_of
 from webui.filters.words import Say
 from webui.page import DB, ZONE, language, render
 from webui.page import said as refusal
@@ -51,11 +51,12 @@ async def behind(request: web.Request) -> web.Response:
 async def export(request: web.Request) -> web.Response:
     sent = await request.post()
     opened = await open_report(request, str(sent.get("query", "")))
-    source = await custom_source(
-        request.app[DB],
-        request["user"],
-        opened.report.id,
+    source = source_of(
+        opened.report,
+        opened.wanted.asked,
         opened.address,
+        request["user"],
+        opened.columns,
         words_of(request),
         language(request),
     )

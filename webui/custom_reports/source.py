@@ -56,5 +56,19 @@ async def custom_source(
     report = await custom_reports.by_id(db, by, report_id)
     columns = words.named(await custom_reports.catalog(db, report.subject, by), report.subject, say)
     today = datetime.datetime.now(ZONE).date()
+    asked = wanted(report, columns, address, today).asked
+    return source_of(report, asked, address, by, columns, say, language)
+
+
+def source_of(
+    report: CustomReport,
+    asked: Asked,
+    address: Address,
+    by: User,
+    columns: Mapping[str, Column],
+    say: Say,
+    language: str,
+) -> CustomSource:
+    """Of a report that has been opened, sorted as its address says."""
     report = replace(report, order=address.text("sort") or report.order)
-    return CustomSource(report, wanted(report, columns, address, today).asked, by, columns, say, language)
+    return CustomSource(report, asked, by, columns, say, language)
